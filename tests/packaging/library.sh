@@ -16,7 +16,7 @@ needed() {
 has_flags() { # FLAG...: every one of them is among the dynamic flags
     local flag
     for flag in "$@"; do
-        readelf -dW "$library" | grep -E 'FLAGS' | grep -qw "$flag" || { echo "no $flag"; return 1; }
+        readelf -dW "$library" | grep FLAGS | grep -qw "$flag" || { echo "no $flag"; return 1; }
     done
 }
 foreign_symbols() {
@@ -36,6 +36,6 @@ check "exports no internal name that its headers do not use" nothing < <(unexpla
 check "is never unmapped, and bound at start" has_flags NODELETE NOW
 check "has its relocations read-only" grep -q GNU_RELRO <(readelf -lW "$library")
 check "has no executable stack" grep -q 'GNU_STACK.* RW ' <(readelf -lW "$library")
-check "has the soname libpatinox.so.0" grep -q 'SONAME.*\[libpatinox.so.0\]' <(readelf -dW "$library")
+check "has its soname" grep -q 'SONAME.*\[libpatinox.so.0\]' <(readelf -dW "$library")
 
 finish

@@ -32,12 +32,12 @@ int main(void)
 
     pnx_error_clear(&err);
     if (pnx_registry_create(NULL, &registry, &err) || use_a_descriptor(registry, &fd, &err) ||
-        pnx_registry_shutdown(registry, NULL, NULL, &err) ||
-        pnx_registry_destroy(registry, &err)) {
+        pnx_registry_shutdown(registry, NULL, NULL, &err) || pnx_registry_destroy(registry, &err)) {
         pnx_error_format(&err, text, sizeof text);
         fprintf(stderr, "%s\n", text);
         return 1;
     }
-    printf("patinox %s, descriptor %s\n", pnx_version(), write(fd, "", 0) < 0 ? "closed" : "leaked");
+    printf("patinox %s, descriptor %s\n", pnx_version(),
+           write(fd, "", 0) < 0 ? "closed" : "leaked");
     return 0;
 }
