@@ -19,23 +19,23 @@ fixed_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 .DEFAULT_GOAL := help
 .PHONY: help build run test sanitize asan tsan lint format bench soak install clean
 
-help: ## this list
+help: ## shows this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## the libraries, and the tool as build/cleanroom
+build: ## builds the libraries, and the tool as build/cleanroom
 	@tools/setup build
 	@test -e build/build.ninja || tools/configure build
 	@ninja -C build
 
-run: build ## CMD='…' in a clean room; without CMD a messy example
+run: build ## runs CMD in a clean room (CMD='…'; default: a messy example)
 	build/cleanroom run -- $(CMD)
 
-test: ## all tests
+test: ## runs all tests
 	@tools/setup build test
 	@tools/configure build $(complete)
 	$(test) -C build
 
-sanitize: asan tsan ## all tests again under ASan and UBSan, and under TSan
+sanitize: asan tsan ## runs them again under ASan and UBSan, and under TSan
 
 asan:
 	@tools/setup build test
@@ -47,26 +47,26 @@ tsan:
 	@tools/configure build-tsan -Db_sanitize=thread -Db_lundef=false $(complete)
 	$(fixed_addresses) $(sanitized_test) -C build-tsan
 
-lint: ## gcc and clang without a warning, clang-tidy, clang-format, shellcheck
+lint: ## checks: warnings of gcc and clang, clang-tidy, clang-format, shellcheck
 	@tools/setup build test lint
 	@tools/lint
 
-format: ## clang-format over all sources, in place
+format: ## formats all C sources in place
 	@tools/setup lint
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
-bench: ## the table of SUBJECT (default: all) against its peers; JSON=FILE writes it
+bench: ## measures SUBJECT (default: all) against its peers; JSON=FILE writes it
 	@tools/setup build bench $$(command -v cargo >/dev/null && echo tokio)
 	@tools/configure build-bench -Dtests=disabled -Dbench=enabled
 	@ninja -C build-bench bench-programs
 	bench/run --build build-bench $(if $(JSON),--json $(JSON)) $(SUBJECT)
 
-soak: ## the property and torture tests with 100 times the work
+soak: ## runs the property and torture tests with 100 times the work
 	@tools/setup build test
 	@tools/configure build $(complete)
 	$(test) -C build --setup soak --suite property --suite torture
 
-install: build ## into PREFIX (default /usr/local), below DESTDIR if that is set
+install: build ## installs into PREFIX (default /usr/local), below DESTDIR if that is set
 	@$(if $(PREFIX),meson configure build -Dprefix=$(PREFIX))
 	meson install -C build
 
