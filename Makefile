@@ -8,7 +8,7 @@ SUBJECT ?=
 JSON    ?=
 PREFIX  ?=
 
-# A test build takes no optional part as given: it has all of them.
+# A test build has every optional part.
 complete = -Dtests=enabled -Dprobes=enabled -Duv=enabled
 test     = meson test --print-errorlogs
 # Sanitizers slow the programs down, not what the packaging and the models say.
