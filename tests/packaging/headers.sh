@@ -6,11 +6,16 @@
 static_library=$(realpath "$1")
 # shellcheck source=tests/packaging/check.sh
 . "$(dirname "$0")/check.sh"
-strict=(-Wall -Wextra -Wpedantic -Werror "-I$SOURCE/include")
+strict=(-Wall -Wextra -Wpedantic -Werror)
 
-compiles() { # COMPILER -xLANGUAGE -std=STANDARD HEADER
+compiles() { # COMPILER STANDARD LANGUAGE HEADER
+    # Twice: its include guard works.
     printf '#include <%s>\n#include <%s>\n' "$4" "$4" |
-        "$1" "$2" "$3" "${strict[@]}" -fsyntax-only -
+        "$1" "-std=$2" "-x$3" "${strict[@]}" "-I$SOURCE/include" -fsyntax-only -
+}
+builds() { # COMPILER STANDARD LANGUAGE WARNING...
+    "$1" "-std=$2" "-x$3" "${@:4}" "-I$SOURCE/include" "$here/program.c" -o program \
+        -xnone "$static_library" -pthread
 }
 
 cd "$SOURCE/include" || exit 1
@@ -20,32 +25,31 @@ if ! pkg-config --exists libuv; then
 fi
 cd "$work" || exit 1
 
-for compiler in gcc clang; do
-    for standard in c11 c17 c++17 c++20; do
-        name="$compiler -std=$standard"
-        case $standard in
-        c++*) language=c++ ;;
-        *) language=c ;;
-        esac
-        if ! compiles $compiler "-x$language" -std=$standard stddef.h 2>/dev/null; then
-            skip "$name" "not installed"
-            continue
-        fi
-        for header in "${headers[@]}"; do
-            check "$name $header" compiles $compiler "-x$language" -std=$standard "$header"
-        done
-        # Designated initializers, which PNX_KIND takes, are in C++ since C++20.
-        if [ $standard != c++17 ]; then
-            check "$name: a program" \
-                $compiler "-x$language" -std=$standard "${strict[@]}" "$here/program.c" -o program \
-                -xnone "$static_library" -pthread
-            check "$name: it runs" ./program
-        fi
+while read -r compiler standard language; do
+    name="$compiler -std=$standard"
+    if ! command -v "$compiler" >/dev/null; then
+        skip "$name" "not installed"
+        continue
+    fi
+    for header in "${headers[@]}"; do
+        check "$name $header" compiles "$compiler" "$standard" "$language" "$header"
     done
-done
-check "g++ -std=gnu++17: a program" \
-    g++ -xc++ -std=gnu++17 "-I$SOURCE/include" "$here/program.c" -o program \
-    -xnone "$static_library" -pthread
-check "g++ -std=gnu++17: it runs" ./program
+    # PNX_KIND takes designated initializers. They are in C++ since C++20, and in GNU C++17.
+    if [ "$standard" = c++17 ]; then
+        check "$name: a program" builds "$compiler" gnu++17 "$language"
+    else
+        check "$name: a program" builds "$compiler" "$standard" "$language" "${strict[@]}"
+    fi
+    check "$name: it runs" ./program
+done <<'END'
+gcc c11 c
+gcc c17 c
+g++ c++17 c++
+g++ c++20 c++
+clang c11 c
+clang c17 c
+clang++ c++17 c++
+clang++ c++20 c++
+END
 
 finish
