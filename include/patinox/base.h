@@ -86,7 +86,7 @@ PNX_API pnx_recovery pnx_recovery_of(pnx_status status);
  */
 typedef struct pnx_error {
     pnx_status code;
-    int sys_errno; /**< errno at the time, or 0 */
+    int sys_errno; /**< errno at the time, or 0 where it had nothing to do with it; see pnx_fail */
     struct {
         pnx_status code; /**< PNX_OK: there is no cause */
         int sys_errno;
@@ -97,7 +97,9 @@ typedef struct pnx_error {
 
 /**
  * Fills `err` (if not NULL) and returns `code`, so that `return pnx_fail(err, PNX_EINVAL, "…")`
- * reads well. `%m` prints errno, as in syslog(3). errno is recorded and left unchanged.
+ * reads well. `%m` prints errno, as in syslog(3). errno is recorded when the format shows it by `%m`
+ * or the code is PNX_EFAILED: any other errno is left over from an earlier call. It is left
+ * unchanged. The arguments may be texts of `err` itself.
  */
 PNX_API pnx_status pnx_fail(pnx_error *err, pnx_status code, const char *format, ...)
     PNX_PRINTF(3, 4);
@@ -106,7 +108,9 @@ PNX_API pnx_status pnx_fail_va(pnx_error *err, pnx_status code, const char *form
 
 /**
  * Adds context to a failure that `err` already holds: what it said becomes the cause (a cause that
- * is there already stays: the first failure matters most), the new text becomes the message.
+ * is there already stays: the first failure matters most), the new text becomes the message. The
+ * errno stays that of the failure unless the format shows a new one by `%m`. An `err` that holds
+ * nothing is filled as by pnx_fail.
  */
 PNX_API pnx_status pnx_wrap(pnx_error *err, pnx_status code, const char *format, ...)
     PNX_PRINTF(3, 4);
@@ -129,7 +133,8 @@ typedef struct pnx_error_domain {
     bool (*map)(const pnx_error *err, int *ret_code);
 } pnx_error_domain;
 
-/** The number that `err` has in `domain`; PNX_OK is always 0. Either may be built at run time. */
+/** The number that `err` has in `domain`; PNX_OK, and no error at all (NULL), is always 0. Without a
+ *  domain it is the status itself. Either may be built at run time. */
 PNX_API int pnx_error_in(const pnx_error_domain *domain, const pnx_error *err);
 
 /** Negative errno values, as the kernel and systemd use them; a recorded errno wins. */
@@ -171,13 +176,19 @@ PNX_API pnx_time pnx_monotonic_now(void);
 PNX_API pnx_time pnx_monotonic_coarse(void);
 
 /**
- * Reads a span of time: "1.5s", "200ms", "2m30s", "1h", "250us", "100ns", "0", "forever"; a number
- * without a unit is in seconds. Spaces between parts are allowed. On failure `*ret` is untouched
- * and the error names the text and where it went wrong. PNX_EINVAL, PNX_ELIMIT (overflow).
+ * Reads a span of time: "1.5s", "200ms", "2m30s", "1h", "7d", "250us", "100ns", "0", "forever"; a
+ * number without a unit is in seconds and stands alone. Spaces around and between parts are allowed.
+ * Never rounds: what is finer than a nanosecond is invalid. Does not ask the locale. On failure
+ * `*ret` is untouched and the error names the text and where it went wrong. PNX_EINVAL, PNX_ELIMIT
+ * (overflow).
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_span_parse(const char *text, pnx_duration *ret,
                                                  pnx_error *err);
-/** The shortest exact text that pnx_span_parse reads back, e.g. "1.5s"; like snprintf(3). */
+/**
+ * An exact text that people can read and pnx_span_parse reads back: whole days, hours and minutes,
+ * then one decimal number of the largest unit that fits: "1.5s", "2m30s", "250us", "1d2h", "0",
+ * "forever". A negative span begins with "-" (and is not read back). Like snprintf(3).
+ */
 PNX_API size_t pnx_span_format(pnx_duration span, char *buffer, size_t size);
 
 /* ---- resource id ----------------------------------------------------------------------------- */
@@ -227,7 +238,8 @@ typedef void (*pnx_log_fn)(pnx_log_level level, const char *message, void *conte
 
 /**
  * Sets where the library's own few words go; NULL is silence, which is the default. Lines above
- * `most` are not even formatted. Process-wide; set it before the registries are made.
+ * `most` are not even formatted. Process-wide; set it before the registries are made, from one
+ * thread at a time: a line that another thread has to say just then goes nowhere.
  */
 PNX_API void pnx_log_set(pnx_log_fn log, void *context, pnx_log_level most);
 /** A ready-made hook: "patinox: warning: …" on stderr, one write(2) a line. */

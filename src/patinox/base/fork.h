@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file fork.h
+ * Tells, for the price of two loads, whether this process is a fork child of the one that made an
+ * object: the object keeps the epoch in which it was made, and the epoch changes with every fork.
+ *
+ * Promises: an epoch is never 0; it stays the same for the life of a process; a child's differs from
+ * that of its parent and all earlier ancestors. Siblings may have the same epoch: they share no
+ * memory in which they could meet. vfork(2), posix_spawn(3) and clone(CLONE_VM) do not change the
+ * epoch, for the memory stays one. Everything here is lock-free, allocates nothing from the heap
+ * after the first call, and may be called at any time from any thread, in the child of a fork that
+ * happened at any instruction too.
+ */
+#ifndef PNX_BASE_FORK_H
+#define PNX_BASE_FORK_H
+
+#include <patinox/base.h>
+#include <stdatomic.h>
+
+/** Holds the epoch, or 0 when it is not known yet: before the first use, and in a fork child. */
+extern _Atomic(_Atomic uint32_t *) pnx__fork_word;
+
+/** Sets detection up. Idempotent; for those who may already allocate, see pnx__fork_epoch. */
+void pnx__fork_init(void);
+
+/** The rest of pnx__fork_epoch, for the word 0. */
+uint32_t pnx__fork_epoch_slow(void);
+
+/** The epoch of this process. Sets up detection if nobody did. Signal-safe after pnx__fork_init. */
+static inline uint32_t pnx__fork_epoch(void)
+{
+    /* Acquire: pairs with the release in publish_word(); the word was set before it was shown. */
+    _Atomic uint32_t *word = atomic_load_explicit(&pnx__fork_word, memory_order_acquire);
+    /* Relaxed: the epoch stands for itself, nothing else is read because of it. */
+    uint32_t epoch = atomic_load_explicit(word, memory_order_relaxed);
+    return PNX_LIKELY(epoch != 0) ? epoch : pnx__fork_epoch_slow();
+}
+
+#endif
