@@ -41,25 +41,27 @@ PNX_API const char *pnx_version(void);
 /** What became of a call or a release. Zero is success; every failure is positive. */
 typedef enum pnx_status {
     PNX_OK = 0,
-    PNX_PENDING,     /**< a release goes on and will be completed through its token */
-    PNX_ETIMEOUT,    /**< did not finish before its deadline */
-    PNX_EALREADY,    /**< already cleaned up: there is nothing left to give back */
-    PNX_EFAILED,     /**< the operation itself failed; errno says why where it can */
-    PNX_ESHUTDOWN,   /**< the registry takes nothing in any more */
-    PNX_ENOMEM,      /**< no memory; nothing was changed */
-    PNX_EINVAL,      /**< an argument is wrong; the message names it */
-    PNX_ECANCELED,   /**< canceled on request before it started */
-    PNX_ENOTFOUND,   /**< no such thing, and there never was one under this id */
-    PNX_EBUSY,       /**< in use; try again later */
-    PNX_EDEADLOCK,   /**< would wait for itself, e.g. a shutdown called from a release */
-    PNX_ELIMIT,      /**< a configured limit is reached; the message names it */
-    PNX_EABANDONED,  /**< given up: it did not finish in time and could not be retried */
-    PNX_EUNSUPPORTED,/**< this machine, build or configuration cannot do it */
-    PNX_EFORKED,     /**< the object belongs to the parent process of this fork child */
+    PNX_PENDING,      /**< a release goes on and will be completed through its token */
+    PNX_ETIMEOUT,     /**< did not finish before its deadline */
+    PNX_EALREADY,     /**< already cleaned up: there is nothing left to give back */
+    PNX_EFAILED,      /**< the operation itself failed; errno says why where it can */
+    PNX_ESHUTDOWN,    /**< the registry takes nothing in any more */
+    PNX_ENOMEM,       /**< no memory; nothing was changed */
+    PNX_EINVAL,       /**< an argument is wrong; the message names it */
+    PNX_ECANCELED,    /**< canceled on request before it started */
+    PNX_ENOTFOUND,    /**< no such thing, and there never was one under this id */
+    PNX_EBUSY,        /**< in use; try again later */
+    PNX_EDEADLOCK,    /**< would wait for itself, e.g. a shutdown called from a release */
+    PNX_ELIMIT,       /**< a configured limit is reached; the message names it */
+    PNX_EABANDONED,   /**< given up: it did not finish in time and could not be retried */
+    PNX_EUNSUPPORTED, /**< this machine, build or configuration cannot do it */
+    PNX_EFORKED,      /**< the object belongs to the parent process of this fork child */
     PNX_STATUS_COUNT
 } pnx_status;
 
-/** Short lower-case text of a status: "timeout", "already cleaned up", … Never NULL. Signal-safe. */
+/**
+ * Short lower-case text of a status: "timeout", "already cleaned up", … Never NULL. Signal-safe.
+ */
 PNX_API const char *pnx_status_name(pnx_status status);
 
 /** What to do about a status. */
@@ -97,8 +99,8 @@ typedef struct pnx_error {
 
 /**
  * Fills `err` (if not NULL) and returns `code`, so that `return pnx_fail(err, PNX_EINVAL, "…")`
- * reads well. `%m` prints errno, as in syslog(3). errno is recorded when the format shows it by `%m`
- * or the code is PNX_EFAILED: any other errno is left over from an earlier call. It is left
+ * reads well. `%m` prints errno, as in syslog(3). errno is recorded when the format shows it by
+ * `%m` or the code is PNX_EFAILED: any other errno is left over from an earlier call. It is left
  * unchanged. The arguments may be texts of `err` itself.
  */
 PNX_API pnx_status pnx_fail(pnx_error *err, pnx_status code, const char *format, ...)
@@ -133,8 +135,10 @@ typedef struct pnx_error_domain {
     bool (*map)(const pnx_error *err, int *ret_code);
 } pnx_error_domain;
 
-/** The number that `err` has in `domain`; PNX_OK, and no error at all (NULL), is always 0. Without a
- *  domain it is the status itself. Either may be built at run time. */
+/**
+ * The number that `err` has in `domain`; PNX_OK, and no error at all (NULL), is always 0. Without
+ * a domain it is the status itself. Either may be built at run time.
+ */
 PNX_API int pnx_error_in(const pnx_error_domain *domain, const pnx_error *err);
 
 /** Negative errno values, as the kernel and systemd use them; a recorded errno wins. */
@@ -172,15 +176,17 @@ typedef struct pnx_clock {
 
 /** CLOCK_MONOTONIC now. It stands still while the machine is suspended. Signal-safe. */
 PNX_API pnx_time pnx_monotonic_now(void);
-/** CLOCK_MONOTONIC_COARSE: a tick (1 to 10 ms) behind at most, several times cheaper. Signal-safe. */
+/**
+ * CLOCK_MONOTONIC_COARSE: a tick (1 to 10 ms) behind at most, several times cheaper. Signal-safe.
+ */
 PNX_API pnx_time pnx_monotonic_coarse(void);
 
 /**
  * Reads a span of time: "1.5s", "200ms", "2m30s", "1h", "7d", "250us", "100ns", "0", "forever"; a
- * number without a unit is in seconds and stands alone. Spaces around and between parts are allowed.
- * Never rounds: what is finer than a nanosecond is invalid. Does not ask the locale. On failure
- * `*ret` is untouched and the error names the text and where it went wrong. PNX_EINVAL, PNX_ELIMIT
- * (overflow).
+ * number without a unit is in seconds and stands alone. Spaces around and between parts are
+ * allowed. Never rounds: what is finer than a nanosecond is invalid. Does not ask the locale. On
+ * failure `*ret` is untouched and the error names the text and where it went wrong. PNX_EINVAL,
+ * PNX_ELIMIT (overflow).
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_span_parse(const char *text, pnx_duration *ret,
                                                  pnx_error *err);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file kind.h
- * A *kind* says how one sort of thing is given back. It is a `static const` descriptor, usually made
- * by PNX_KIND (guard.h), which also makes the typed functions around it. A new sort of resource is
- * a new kind, in a file of its own, and nothing else changes.
+ * A *kind* says how one sort of thing is given back. It is a `static const` descriptor, usually
+ * made by PNX_KIND (guard.h), which also makes the typed functions around it. A new sort of
+ * resource is a new kind, in a file of its own, and nothing else changes.
  */
 #ifndef PATINOX_KIND_H
 #define PATINOX_KIND_H
@@ -105,7 +105,7 @@ typedef int (*pnx_describe_fn)(const void *value, char *buffer, size_t size);
 /** What a fork means for resources that the parent holds. */
 typedef enum pnx_on_fork {
     PNX_FORK_DISOWN = 0, /**< the child releases nothing of its parent's: drop does nothing */
-    PNX_FORK_RELEASE,    /**< the child has a copy of its own (memory, descriptor): release inline */
+    PNX_FORK_RELEASE,    /**< the child has its own copy (memory, descriptor): release inline */
 } pnx_on_fork;
 
 enum {
@@ -132,11 +132,11 @@ enum {
 #define PNX__DEFAULT
 #endif
 #define PNX__KIND_FIELDS                                                                           \
-    const char *name PNX__DEFAULT;      /* shown in reports; PNX_KIND fills it in */               \
+    const char *name PNX__DEFAULT; /* shown in reports; PNX_KIND fills it in */                    \
     pnx_priority priority PNX__DEFAULT;                                                            \
-    unsigned flags PNX__DEFAULT;        /* PNX_IDEMPOTENT | PNX_QUICK | … */                       \
-    pnx_duration timeout PNX__DEFAULT;  /* for one attempt */                                      \
-    unsigned retries PNX__DEFAULT;      /* attempts after the first */                             \
+    unsigned flags PNX__DEFAULT;           /* PNX_IDEMPOTENT | PNX_QUICK | ... */                  \
+    pnx_duration timeout PNX__DEFAULT;     /* for one attempt */                                   \
+    unsigned retries PNX__DEFAULT;         /* attempts after the first */                          \
     pnx_duration retry_delay PNX__DEFAULT; /* before the first retry; doubles, with jitter */      \
     pnx_duration retry_delay_max PNX__DEFAULT;                                                     \
     unsigned max_concurrency PNX__DEFAULT; /* releases of this kind that run at a time */          \

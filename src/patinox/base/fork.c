@@ -10,15 +10,16 @@
  *     &reset_word   reset_in_child, a fork handler     older or emulated kernels
  *     &pid_word     is always 0; getpid(2) is asked    not even a fork handler could be registered
  *
- * The state is chosen once, by one compare-and-swap, and inherited by children. Why the kernel first:
- * a fork handler does not run for clone(2) and _Fork(3), and slows down every fork(2) of the program.
+ * The state is chosen once, by one compare-and-swap, and inherited by children. Why the kernel
+ * first: a fork handler does not run for clone(2) and _Fork(3), and slows down every fork(2) of
+ * the program.
  *
- * Why no lock and no pthread_once: a fork at any instruction, by another thread, leaves a child that
- * must still work; a lock would then be held for ever.
+ * Why no lock and no pthread_once: a fork at any instruction, by another thread, leaves a child
+ * that must still work; a lock would then be held for ever.
  *
- * Why epochs never repeat along a line of descent: `last_epoch` is ordinary memory, so a child begins
- * with its parent's value, and it is raised *before* an epoch is installed, so it is never behind
- * any epoch that was ever seen.
+ * Why epochs never repeat along a line of descent: `last_epoch` is ordinary memory, so a child
+ * begins with its parent's value, and it is raised *before* an epoch is installed, so it is never
+ * behind any epoch that was ever seen.
  */
 #include "base/fork.h"
 
@@ -61,7 +62,9 @@ static uint32_t install_epoch(_Atomic uint32_t *word)
     return installed ? epoch : found;
 }
 
-/* The last resort. The process id and the epoch that goes with it are one word, to change as one. */
+/*
+ * The last resort. The process id and the epoch that goes with it are one word, to change as one.
+ */
 static uint32_t epoch_by_pid(void)
 {
     static _Atomic uint64_t known;

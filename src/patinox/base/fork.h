@@ -4,12 +4,12 @@
  * Tells, for the price of two loads, whether this process is a fork child of the one that made an
  * object: the object keeps the epoch in which it was made, and the epoch changes with every fork.
  *
- * Promises: an epoch is never 0; it stays the same for the life of a process; a child's differs from
- * that of its parent and all earlier ancestors. Siblings may have the same epoch: they share no
- * memory in which they could meet. vfork(2), posix_spawn(3) and clone(CLONE_VM) do not change the
- * epoch, for the memory stays one. Everything here is lock-free, allocates nothing from the heap
- * after the first call, and may be called at any time from any thread, in the child of a fork that
- * happened at any instruction too.
+ * Promises: an epoch is never 0; it stays the same for the life of a process; a child's differs
+ * from that of its parent and all earlier ancestors. Siblings may have the same epoch: they share
+ * no memory in which they could meet. vfork(2), posix_spawn(3) and clone(CLONE_VM) do not change
+ * the epoch, for the memory stays one. Everything here is lock-free, allocates nothing from the
+ * heap after the first call, and may be called at any time from any thread, in the child of a fork
+ * that happened at any instruction too.
  */
 #ifndef PNX_BASE_FORK_H
 #define PNX_BASE_FORK_H

@@ -11,10 +11,10 @@
  *           57..32            slot, 26 bits: where the resource is in its registry's table
  *           31..0             generation, 32 bits: the slot's uses, so that a stale id is detected
  *
- * An *instance* is the part that all ids of one registry share: 64 random bits, drawn anew for every
- * registry, so that ids of two registries, processes or machines do not meet. It is kept with the
- * version and variant bits in place, and slot and generation 0, so that making an id is two
- * instructions.
+ * An *instance* is the part that all ids of one registry share: 64 random bits, drawn anew for
+ * every registry, so that ids of two registries, processes or machines do not meet. It is kept
+ * with the version and variant bits in place, and slot and generation 0, so that making an id is
+ * two instructions.
  */
 #ifndef PNX_BASE_ID_H
 #define PNX_BASE_ID_H

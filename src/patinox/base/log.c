@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log hook: three values that belong together, guarded by a version as in a seqlock. Unlike there
- * a reader never waits for a setter: a line that comes while the hook is being changed goes nowhere.
- * So there is nothing that a fork in the middle could leave locked; the next pnx_log_set repairs it.
+ * The log hook: three values that belong together, guarded by a version as in a seqlock. Unlike
+ * there a reader never waits for a setter: a line that comes while the hook is being changed goes
+ * nowhere. So there is nothing that a fork in the middle could leave locked; the next pnx_log_set
+ * repairs it.
  */
 #include "base/log.h"
 

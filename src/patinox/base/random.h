@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file random.h
- * Small, fast, seedable random numbers for jitter and tests: the same seed gives the same numbers on
- * every machine. Not for secrets. Each owner has its own generator, so there is nothing to lock.
+ * Small, fast, seedable random numbers for jitter and tests: the same seed gives the same numbers
+ * on every machine. Not for secrets. Each owner has its own generator, so there is nothing to lock.
  *
- * The generator is SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators",
- * OOPSLA 2014, with the constants of Vigna's https://prng.di.unimi.it/splitmix64.c (public domain).
+ * The generator is SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
+ * Generators", OOPSLA 2014, with the constants of Vigna's https://prng.di.unimi.it/splitmix64.c
+ * (public domain).
  */
 #ifndef PNX_BASE_RANDOM_H
 #define PNX_BASE_RANDOM_H
@@ -16,7 +17,9 @@ typedef struct pnx__random {
     uint64_t state; /**< the seed; every value is a good one, 0 too */
 } pnx__random;
 
-/** The finaliser of SplitMix64: a bijection in which each bit of the input moves every output bit. */
+/**
+ * The finaliser of SplitMix64: a bijection in which each bit of the input moves every output bit.
+ */
 static inline uint64_t pnx__mix64(uint64_t value)
 {
     value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);

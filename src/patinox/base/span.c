@@ -29,8 +29,9 @@ enum { SECOND = 3 };
 #define LONGEST (PNX_FOREVER - 1)
 
 /*
- * A day has 2^16 * 5^11 * 27 nanoseconds, so that a fraction of more than 16 digits that does not end
- * in 0 is never a whole number of them; 18 are read so as to be sure, and 10^18 fits into 64 bits.
+ * A day has 2^16 * 5^11 * 27 nanoseconds, so that a fraction of more than 16 digits that does not
+ * end in 0 is never a whole number of them; 18 are read so as to be sure, and 10^18 fits into 64
+ * bits.
  */
 #define FRACTION_DIGITS_MAX 18
 
@@ -219,7 +220,7 @@ pnx_status pnx_span_parse(const char *text, pnx_duration *ret, pnx_error *err)
     return status;
 }
 
-/* ---- the other way ---------------------------------------------------------------------------- */
+/* ---- the other way --------------------------------------------------------------------------- */
 
 /* The longest is "-106751d23h47m16.854775808s". */
 #define TEXT_MAX 40

@@ -247,9 +247,9 @@ int pnx__timerfd_set(int fd, pnx_time when)
 
 /*
  * Differs from every other call: in this process by the count, in a fork child by the process id,
- * in other processes by their exec's random bytes, on other machines by those and the clocks. Of the
- * 128 bits that an exec gets only 64 go in, so that nobody can compute the stack protector's secret,
- * which is made of them, from an id; and no address goes in at all.
+ * in other processes by their exec's random bytes, on other machines by those and the clocks. Of
+ * the 128 bits that an exec gets only 64 go in, so that nobody can compute the stack protector's
+ * secret, which is made of them, from an id; and no address goes in at all.
  */
 static uint64_t random_fallback(void)
 {

@@ -4,9 +4,9 @@
  * The seam between the library and the system: memory, threads, futexes, clocks, descriptors and
  * randomness all come through here, and nowhere else, so that tests can make each of them fail.
  *
- * Promises: a failure looks exactly as that of the real call, and is told by the return value. What
- * cannot fail for the caller (free, unmap, futex, randomness) leaves errno as it was, because it runs
- * on paths on which a program is about to report an error of its own.
+ * Promises: a failure looks exactly as that of the real call, and is told by the return value.
+ * What cannot fail for the caller (free, unmap, futex, randomness) leaves errno as it was, because
+ * it runs on paths on which a program is about to report an error of its own.
  */
 #ifndef PNX_BASE_SYS_H
 #define PNX_BASE_SYS_H
@@ -32,7 +32,7 @@ enum pnx__fault {
     PNX__FAULT_FUTEX_WAIT, /**< pnx__futex_wait: returns at once as if woken */
     PNX__FAULT_EVENTFD,    /**< pnx__eventfd: -1, EMFILE */
     PNX__FAULT_TIMERFD,    /**< pnx__timerfd: -1, EMFILE */
-    PNX__FAULT_TIMERFD_SET, /**< pnx__timerfd_set: EBADF, as when the program closed our descriptor */
+    PNX__FAULT_TIMERFD_SET, /**< pnx__timerfd_set: EBADF, as if the program closed what is ours */
     PNX__FAULT_CLOCK,       /**< pnx__now, pnx__coarse: the other clock answers */
     PNX__FAULT_RANDOM,      /**< pnx__random64: no getrandom(2) */
     PNX__FAULT_WIPEONFORK, /**< fork.c: a kernel without MADV_WIPEONFORK */
@@ -74,9 +74,10 @@ void pnx__unmap(void *memory, size_t size);
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /**
- * Starts a joinable thread with all signals blocked. `stack` in bytes, rounded up to what the system
- * wants; 0: the default. `name`, if not NULL, is cut to the 15 bytes that Linux keeps and need not
- * outlive the call. 0, or what pthread_create answers (EAGAIN, ENOMEM); `*thread` is then unchanged.
+ * Starts a joinable thread with all signals blocked. `stack` in bytes, rounded up to what the
+ * system wants; 0: the default. `name`, if not NULL, is cut to the 15 bytes that Linux keeps and
+ * need not outlive the call. 0, or what pthread_create answers (EAGAIN, ENOMEM); `*thread` is then
+ * unchanged.
  */
 PNX_MUST_CHECK int pnx__thread_create(pthread_t *thread, size_t stack, void *(*run)(void *),
                                       void *argument, const char *name);
@@ -116,8 +117,8 @@ static inline pnx_time pnx__coarse(void)
 
 /**
  * Sleeps while `*word` is `expected`, until a wake or until `deadline` on CLOCK_MONOTONIC
- * (PNX_FOREVER: none). 0: woken, or the word differs, or a signal came, or for no reason: look again.
- * ETIMEDOUT: the deadline has passed. Keeps errno. Not a cancellation point.
+ * (PNX_FOREVER: none). 0: woken, or the word differs, or a signal came, or for no reason: look
+ * again. ETIMEDOUT: the deadline has passed. Keeps errno. Not a cancellation point.
  *
  * The kernel compares the word and goes to sleep under a lock that a waker takes too, so a wake
  * between the caller's own look and the sleep is not lost if the waker changed the word before.

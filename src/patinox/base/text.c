@@ -24,7 +24,7 @@ size_t pnx__text_cut(const char *text, size_t length, size_t limit)
     if (length <= limit) {
         return length;
     }
-    /* A character has at most three continuation bytes; more are not UTF-8, and are cut anywhere. */
+    /* A character has at most three continuation bytes; more is not UTF-8, and is cut anywhere. */
     for (size_t back = 0; back <= 3 && back <= limit; back++) {
         if (!is_continuation(text[limit - back])) {
             return limit - back;

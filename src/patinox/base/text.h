@@ -21,12 +21,15 @@ size_t pnx__text_format(char *buffer, size_t size, const char *format, ...) PNX_
 size_t pnx__text_format_va(char *buffer, size_t size, const char *format, va_list args)
     PNX_PRINTF(3, 0);
 
-/** Enough for pnx__text_quote to show what is wrong with a text, and for two of them in a message. */
+/**
+ * Enough for pnx__text_quote to show what is wrong with a text, and for two of them in a message.
+ */
 #define PNX__QUOTE_SIZE 64
 
 /**
- * Writes `text`, which may be anything that a user or a file can send, so that a message can show it:
- * in double quotes, control characters as \xNN, cut to fit. NULL is shown as NULL. Returns `buffer`.
+ * Writes `text`, which may be anything that a user or a file can send, so that a message can show
+ * it: in double quotes, control characters as \xNN, cut to fit. NULL is shown as NULL. Returns
+ * `buffer`.
  */
 char *pnx__text_quote(char buffer[PNX__QUOTE_SIZE], const char *text);
 
