@@ -18,19 +18,23 @@
  *     The workers between announcing and getting up are exactly sleeping + woken, so one of the
  *     two is always possible. Whatever else lets futex_wait return means nothing: look again.
  *  4. Whoever takes 1 from scanning looks for work *afterwards*, and calls a sleeper by rule 1.
+ *     Before, it gives back what the worker had picked and not begun.
  *  5. "Is there work" must never say no while an item is inside, not even behind half a push.
  *
  * Variants, all of them right:
- *   (default)      between announcing and sleeping comes a whole scan under the lock, in which half
- *                  a push counts as nothing: its producer will read `idle` when it has done the rest
- *   RECHECK_EMPTY  instead only "is there work": cheaper, but it spins while a push is half done
- *   WAKE_SEQ       the futex is a counter of calls (default: `idle` itself)
+ *   RECHECK_SCAN  between announcing and sleeping comes a whole scan under the lock, in which half a
+ *                 push counts as nothing: its producer will read `idle` when it has done the rest.
+ *                 (default: only "is there work", which makes a worker spin while a push is half done)
+ *   TOKENS        calls are counted in a futex word of their own: the caller moves sleeping-1,
+ *                 scanning+1, and gives a token then. Who finds work, but sleeping = 0, was called
+ *                 by somebody who has not given the token yet, and waits for it.
  */
 
 #define WORKERS 2
 #ifndef ITEMS
 #define ITEMS 3 /* producer 0 pushes one, producer 1 the others */
 #endif
+#define BATCH 2 /* how many a worker picks at once */
 
 /* The inbox as inbox.pml shows it to be: items are numbered in the order of their exchange on the
  * tail. Item i can be popped when its predecessor links to it and it links to its successor. */
@@ -40,25 +44,26 @@ byte popped;
 #define has_link(i) (linked & (1 << (i)))
 #define can_pop(i) ((i) < pushed && has_link(i) && ((i) + 1 == pushed || has_link((i) + 1)))
 
-bool locked;  /* the dispatch lock */
-byte ready;   /* items in the ready queue: changed under the lock, read by anybody */
-byte started; /* items that ran */
+bool locked;         /* the dispatch lock */
+byte ready;          /* items in the ready queue: changed under the lock, read by anybody */
+byte started;        /* items that ran */
 
-byte scanning = WORKERS; /* these three are one word: changed only inside one d_step */
+byte scanning = WORKERS; /* these three are one word: changed only inside one atomic step */
 byte sleeping;
-byte woken;
-#define IDLE ((sleeping << 5) | (woken << 3) | scanning)
-
-#ifdef WAKE_SEQ
-byte wake_seq;
-#define FUTEX wake_seq
+#ifdef TOKENS
+byte tokens;
+#define woken 0
 #else
-#define FUTEX IDLE
+byte woken;
 #endif
+#define IDLE ((sleeping << 5) | (woken << 3) | scanning)
 bool waits[WORKERS]; /* is in the kernel's queue of the futex */
 
-mtype = { SCANNING, RUNNING, DEMOTED, AWAY }; /* a worker's role word; only RUNNING is demoted */
+/* A worker's role word: its role, and how many items of its batch it has not begun. Only RUNNING is
+ * demoted; the CAS that does so takes the rest of the batch, too, so that nobody else runs it. */
+mtype = { SCANNING, RUNNING, DEMOTED, AWAY };
 mtype role[WORKERS] = SCANNING;
+byte picked[WORKERS];
 byte hung; /* workers in a release that never returns */
 
 /* FUTEX_WAKE of one: any of those that wait. */
@@ -72,20 +77,30 @@ inline futex_wake() {
     }
 }
 
-/* pnx__wake_one(): rules 1 and 2. A failed CAS reads and decides again, so the loop is one step. */
+inline call_sleeper() {
+    assert(sleeping > 0);
+    sleeping--;
+#ifdef TOKENS
+    scanning++
+#else
+    woken++
+#endif
+}
+
+/* wake_one(): rules 1 and 2. A failed CAS reads and decides again, so the loop is one step. */
 inline wake_one() {
 #ifdef BUG_NO_CAS
     called = (scanning + woken == 0 && sleeping > 0);
     d_step {
         if
-        :: called -> assert(sleeping > 0); sleeping--; woken++
+        :: called -> call_sleeper()
         :: else
         fi
     }
 #else
     d_step {
         if
-        :: scanning + woken == 0 && sleeping > 0 -> sleeping--; woken++; called = true
+        :: scanning + woken == 0 && sleeping > 0 -> call_sleeper(); called = true
         :: else
         fi
     }
@@ -93,16 +108,16 @@ inline wake_one() {
     if
     :: called ->
         called = false;
-#ifdef WAKE_SEQ
-        wake_seq++;
+#ifdef TOKENS
+        tokens++;
 #endif
         futex_wake()
     :: else
     fi
 }
 
-/* pnx__inbox_is_empty(), rule 5: tail and head are both at the stub. The tail alone is there, too,
- * when a pop has put the stub behind a gap (see inbox.pml). */
+/* inbox_visible(), rule 5: tail and head are both at the stub. The tail alone is there, too, when a
+ * pop has put the stub behind a gap (see inbox.pml). */
 #ifdef BUG_ONLY_TAIL
 byte stub_after;
 #define work_in_inbox (popped < pushed && stub_after != pushed)
@@ -110,7 +125,7 @@ byte stub_after;
 #define work_in_inbox (popped < pushed)
 #endif
 
-/* Items go from the inbox to the ready queue, so that is the order to look in. */
+/* pnx__work_visible(). Items go from the inbox to the ready queue: that is the order to look in. */
 inline look_for_work() {
     if
     :: work_in_inbox -> found = true
@@ -118,8 +133,15 @@ inline look_for_work() {
     fi
 }
 
-/* pnx__leave_scanning(): rule 4. By a worker before a long run, by the timekeeper in its place. */
+/* pnx__scanning_leave(): rule 4. By a worker before a long run, by the timekeeper in its place;
+ * `rest` is what was left of the batch. */
 inline leave_scanning() {
+    if
+    :: rest > 0 ->
+        atomic { !locked -> locked = true }
+        d_step { ready = ready + rest; rest = 0; locked = false }
+    :: else
+    fi;
     d_step { assert(scanning > 0); scanning-- }
 #ifndef BUG_LEAVE_UNCHECKED
     look_for_work();
@@ -146,14 +168,14 @@ proctype Producer(byte count) {
 #endif
         d_step { linked = linked | (1 << item); item = 0 } /* second step */
 #if !defined(BUG_WAKE_BEFORE_PUSH) && !defined(BUG_WAKE_IN_GAP)
-        wake_one()
+        wake_one() /* pnx__notify() */
 #endif
     od
 }
 
-/* pnx__dispatch(): moves what is in the inbox to the ready queue and takes what is to run next.
- * For a while what was popped can be seen in neither. */
-inline dispatch() {
+/* pnx__pick(): moves what is in the inbox to the ready queue, and takes what is to run next. For a
+ * while what was popped can be seen in neither. */
+inline pick() {
     atomic { !locked -> locked = true }
     d_step {
         do
@@ -167,38 +189,45 @@ inline dispatch() {
     atomic {
         ready = ready + batch;
         batch = 0;
-        if
-        :: ready > 0 -> ready--; found = true
-        :: else
-        fi;
+        do
+        :: ready > 0 && picked[me] < BATCH -> ready--; picked[me]++; found = true
+        :: else -> break
+        od;
         locked = false
     }
 }
 
 proctype Worker(byte me) {
-    byte batch;
+    byte batch, rest;
     short seen;
     bool called, found;
 
 scan:
-    dispatch();
+    pick();
     if
-    :: found -> goto run_it
+    :: found -> found = false; goto run_batch
     :: else -> goto park
     fi;
 
-run_it:
-    atomic { found = false; started++ }
+run_batch:
     if
-    :: role[me] = RUNNING /* short: stays among the scanning; the timekeeper sees when it is not */
-    :: role[me] = AWAY; /* known to be long, or the last one in sight */
+    :: atomic { picked[me] == 0 -> goto scan }
+    :: atomic { /* short: stays among the scanning; the timekeeper sees when it is not */
+            picked[me] > 0 -> picked[me]--;
+            role[me] = RUNNING
+        }
+    :: atomic { /* known to be long, or the last one in sight */
+            picked[me] > 0 -> rest = picked[me] - 1; picked[me] = 0;
+            role[me] = AWAY
+        }
         leave_scanning()
     fi;
+    atomic { started++; assert(started <= ITEMS) } /* each once */
     if
-    :: d_step { hung < WORKERS - 1 -> hung++ } /* never returns */
+    :: d_step { hung < WORKERS - 1 -> hung++ } /* the release never returns */
 end_hung:
         false
-    :: d_step { /* CAS RUNNING -> SCANNING; when that fails, I am not counted any more */
+    :: d_step { /* CAS RUNNING to SCANNING; when that fails, I am not counted any more */
             if
             :: role[me] == RUNNING
 #ifdef BUG_IGNORE_DEMOTED
@@ -209,9 +238,9 @@ end_hung:
             role[me] = SCANNING
         }
     fi;
-    goto scan;
+    goto run_batch;
 
-park:
+park: /* pnx__worker_sleep() */
 #ifdef BUG_RECHECK_FIRST
     look_for_work();
     if
@@ -222,58 +251,65 @@ park:
     atomic { assert(scanning > 0); scanning--; sleeping++ } /* announce */
 #if defined(BUG_RECHECK_FIRST) || defined(BUG_NO_RECHECK)
     goto wait;
-#elif defined(RECHECK_EMPTY)
-    look_for_work();
+#elif defined(RECHECK_SCAN)
+    pick();
 #else
-    dispatch();
+    look_for_work();
 #endif
     if
-    :: found -> goto get_up
+    :: found -> found = false
     :: else -> goto wait
     fi;
+    atomic { /* rule 3, with work in sight */
+        if
+#ifdef BUG_TAKE_BACK_BLINDLY
+        :: assert(sleeping > 0); sleeping--; scanning++
+#else
+#ifndef TOKENS
+        :: woken > 0 -> woken--; scanning++
+        :: woken == 0 -> assert(sleeping > 0); sleeping--; scanning++
+#else
+        :: sleeping > 0 -> sleeping--; scanning++
+        :: sleeping == 0 -> goto wait
+#endif
+#endif
+        fi
+    }
+    goto run_batch; /* empty, if nothing was picked yet */
 
-get_up: /* rule 3, with work in sight */
+wait: /* rule 3, without */
+#ifdef TOKENS
     atomic {
         if
-#ifndef BUG_TAKE_BACK_BLINDLY
-        :: woken > 0 -> woken--
-#endif
-        :: else -> assert(sleeping > 0); sleeping--
-        fi;
-        scanning++
+        :: tokens > 0 -> tokens--; called = true
+        :: else
+        fi
     }
-#ifdef RECHECK_EMPTY
-    found = false;
-    goto scan;
 #else
-    goto run_it;
-#endif
-
-wait:
-#ifdef WAKE_SEQ
-#ifndef BUG_SEEN_TOO_LATE
-    seen = FUTEX;
-#endif
-#endif
-    atomic { /* rule 3, without: one load tells if there is a call, and is the value to wait on */
+    atomic { /* one load tells if there is a call, and is the value to wait on */
         if
         :: woken > 0 -> woken--; scanning++; called = true
         :: else
         fi;
-#if !defined(WAKE_SEQ) && !defined(BUG_SEEN_TOO_LATE)
-        seen = FUTEX
+#ifndef BUG_SEEN_TOO_LATE
+        seen = IDLE
 #endif
     }
+#endif
     if
-    :: called -> called = false; seen = 0; goto scan
+    :: called -> called = false; seen = 0; goto run_batch
     :: else
     fi;
 #ifdef BUG_SEEN_TOO_LATE
-    seen = FUTEX;
+    seen = IDLE;
 #endif
-    atomic { /* futex_wait(): goes to the kernel's queue only while the word is as it was seen */
+    atomic { /* futex_wait(): into the kernel's queue only while the word is as it was seen */
         if
-        :: seen == FUTEX -> waits[me] = true
+#ifdef TOKENS
+        :: tokens == 0 -> waits[me] = true
+#else
+        :: seen == IDLE -> waits[me] = true
+#endif
         :: else
         fi;
         seen = 0;
@@ -281,22 +317,36 @@ end_asleep:
         !waits[me]
     }
 #ifdef BUG_ANY_WAKE_IS_A_CALL
-    atomic { assert(woken > 0); woken--; scanning++ }
-    goto scan
+#ifdef TOKENS
+    atomic { assert(tokens > 0); tokens--; goto scan }
+#else
+    atomic { assert(woken > 0); woken--; scanning++; goto scan }
+#endif
 #else
     goto wait
 #endif
 }
 
+inline demote(who) {
+#if defined(BUG_BATCH_KEPT)
+    d_step { role[who] == RUNNING -> role[who] = DEMOTED }
+#elif defined(BUG_BATCH_TAKEN_LATER)
+    d_step { role[who] == RUNNING -> role[who] = DEMOTED; rest = picked[who] }
+    picked[who] = 0;
+#else
+    d_step { role[who] == RUNNING -> role[who] = DEMOTED; rest = picked[who]; picked[who] = 0 }
+#endif
+    leave_scanning()
+}
+
 /* Gives up scanning for a worker whose run is not that short; too early does no harm. */
 active proctype Timekeeper() {
+    byte rest;
     bool called, found;
 end:
     do
-    :: d_step { role[0] == RUNNING -> role[0] = DEMOTED }
-        leave_scanning()
-    :: d_step { role[1] == RUNNING -> role[1] = DEMOTED }
-        leave_scanning()
+    :: demote(0)
+    :: demote(1)
     od
 }
 
