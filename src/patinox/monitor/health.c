@@ -87,8 +87,7 @@ static void judge_success(pnx_health *health, const pnx_counts *total,
          least % 100);
 }
 
-static void judge_queue(pnx_health *health, const pnx_stats *stats,
-                        const pnx_health_limits *limits)
+static void judge_queue(pnx_health *health, const pnx_stats *stats, const pnx_health_limits *limits)
 {
     uint64_t depth = stats->total.queued;
     bool deep = depth > limits->failing_queue_depth;
@@ -130,14 +129,13 @@ void pnx_stats_health(const pnx_stats *stats, const pnx_health_limits *given, pn
     judge_queue(ret, stats, &limits);
     judge_workers(ret, stats);
     if (stats->total.abandoned > 0) {
-        find(ret, PNX_HEALTH_DEGRADED, "%" PRIu64 " resources were abandoned",
-             stats->total.abandoned);
+        find(ret, PNX_HEALTH_DEGRADED, "resources abandoned: %" PRIu64, stats->total.abandoned);
     }
     if (stats->total.leaked > 0) {
-        find(ret, PNX_HEALTH_DEGRADED, "%" PRIu64 " resources leaked", stats->total.leaked);
+        find(ret, PNX_HEALTH_DEGRADED, "resources leaked: %" PRIu64, stats->total.leaked);
     }
     if (stats->events_lost > 0) {
-        find(ret, PNX_HEALTH_DEGRADED, "%" PRIu64 " events were lost", stats->events_lost);
+        find(ret, PNX_HEALTH_DEGRADED, "events lost: %" PRIu64, stats->events_lost);
     }
     if (stats->shutting_down) {
         find(ret, PNX_HEALTH_DEGRADED, "shutting down");

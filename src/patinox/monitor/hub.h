@@ -24,11 +24,12 @@ struct pnx__hub {
     /* Belongs to `lock`, which is held for moments only and never while a monitor runs. */
     pthread_mutex_t lock;
     pnx__list monitors;
-    uint64_t head;      /* position of the event that is, or will be, delivered */
-    bool delivering;    /* somebody does, namely `deliverer` */
+    uint64_t head;   /* position of the event that is, or will be, delivered */
+    bool delivering; /* somebody does, namely `deliverer` */
     pthread_t deliverer;
     struct pnx_monitor *running; /* the one whose callback runs now */
     unsigned waiters;
+    uint64_t awaited; /* the lowest position that a waiter waits for; UINT64_MAX: none */
     bool stopping;
     bool threaded; /* `thread` is there to deliver */
     bool ended;    /* `ended_thread` has left, and is to be joined */

@@ -46,6 +46,5 @@ void pnx_monitor_log(const pnx_event *event, void *unused)
     pnx__log(level, "%s %s: %s (%s, %s, attempt %u)%s",
              event->kind && event->kind->name ? event->kind->name : "resource",
              pnx_id_format(event->id, id), pnx_event_name(event->type),
-             pnx_reason_name(event->reason), pnx_status_name(event->status), event->attempt,
-             where);
+             pnx_reason_name(event->reason), pnx_status_name(event->status), event->attempt, where);
 }

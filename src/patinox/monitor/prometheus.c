@@ -32,8 +32,7 @@ static void write_family(FILE *out, const char *name, const char *type, const ch
 }
 
 /* `patinox_NAME{registry="…"`: every sample begins so; the caller adds labels and the end. */
-static void begin_sample_of(FILE *out, const pnx_stats *stats, const char *name,
-                            const char *suffix)
+static void begin_sample_of(FILE *out, const pnx_stats *stats, const char *name, const char *suffix)
 {
     fprintf(out, "patinox_%s%s{registry=\"", name, suffix);
     write_label_value(out, stats->registry);
@@ -178,8 +177,7 @@ static void write_workers(FILE *out, const pnx_stats *stats)
     write_single(out, stats, "workers_max", "gauge", "Most workers allowed, with replacements.",
                  stats->workers_max);
     write_single(out, stats, "workers_replaced_total", "counter",
-                 "Workers that were replaced because they hung or ended.",
-                 stats->workers_replaced);
+                 "Workers that were replaced because they hung or ended.", stats->workers_replaced);
 }
 
 static void write_singles(FILE *out, const pnx_stats *stats)
