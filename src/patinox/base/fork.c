@@ -64,6 +64,7 @@ static uint32_t install_epoch(_Atomic uint32_t *word)
 
 /*
  * The last resort. The process id and the epoch that goes with it are one word, to change as one.
+ * It takes a vfork child that calls the library, which POSIX forbids, for a fork child.
  */
 static uint32_t epoch_by_pid(void)
 {

@@ -4,12 +4,12 @@
  * Tells, for the price of two loads, whether this process is a fork child of the one that made an
  * object: the object keeps the epoch in which it was made, and the epoch changes with every fork.
  *
- * Promises: an epoch is never 0; it stays the same for the life of a process; a child's differs
- * from that of its parent and all earlier ancestors. Siblings may have the same epoch: they share
- * no memory in which they could meet. vfork(2), posix_spawn(3) and clone(CLONE_VM) do not change
- * the epoch, for the memory stays one. Everything here is lock-free, allocates nothing from the
- * heap after the first call, and may be called at any time from any thread, in the child of a fork
- * that happened at any instruction too.
+ * Promises: an epoch is never 0, and stays the same for the life of a process. A child's differs
+ * from every epoch that its ancestors had learnt before they forked, so no object that it
+ * inherited looks like its own; processes that inherit nothing from each other may have the same
+ * one. vfork(2), posix_spawn(3) and clone(CLONE_VM) do not change it, for the memory stays one.
+ * Everything here is lock-free, and may be called at any time from any thread, also in the child
+ * of a fork that happened at any instruction.
  */
 #ifndef PNX_BASE_FORK_H
 #define PNX_BASE_FORK_H
@@ -20,13 +20,15 @@
 /** Holds the epoch, or 0 when it is not known yet: before the first use, and in a fork child. */
 extern _Atomic(_Atomic uint32_t *) pnx__fork_word;
 
-/** Sets detection up. Idempotent; for those who may already allocate, see pnx__fork_epoch. */
+/** Sets detection up, if nobody did: maps a page, never fails. Keeps errno. */
 void pnx__fork_init(void);
 
 /** The rest of pnx__fork_epoch, for the word 0. */
 uint32_t pnx__fork_epoch_slow(void);
 
-/** The epoch of this process. Sets up detection if nobody did. Signal-safe after pnx__fork_init. */
+/**
+ * The epoch of this process. Sets detection up, if nobody did. Signal-safe after pnx__fork_init.
+ */
 static inline uint32_t pnx__fork_epoch(void)
 {
     /* Acquire: pairs with the release in publish_word(); the word was set before it was shown. */
