@@ -38,8 +38,8 @@ def section(subject: Subject, results: list[Result], measured: Measured) -> str:
     apart = [f"- {who}: {why}" for who, why in subject.all_apart().items()]
     return "\n".join([
         f"Measured on {datetime.date.today()}: {machine()}.",
-        f"{plan.rounds} rounds of {plan.repetitions} repetitions; "
-        f"medians. {', '.join(measured.versions)}.",
+        f"Medians over {plan.rounds} rounds, in each at least {plan.repetitions} repetitions.",
+        f"Versions: {', '.join(measured.versions)}.",
         "",
         table.as_markdown(table.HEADER, table.cells(results), {2, 3, 5, 6}),
         "",

@@ -10,7 +10,7 @@ from .result import Result
 from .subject import Subject
 
 WIDTH = 900
-LABELS = 390  # where the axes begin
+LABELS = 340  # where the axes begin
 RIGHT = 30
 LINE = 26
 PANEL_GAP = 46
@@ -27,7 +27,7 @@ STYLE = """
   .axis { font-size: 11px; fill: #59636e }
   .grid { stroke: #d1d9e0; stroke-width: 1 }
   .target { stroke: #1f2328; stroke-width: 2 }
-  .peer { fill-opacity: 0.75 }
+  .peer { fill-opacity: 0.9 }
   .floor { fill: none; stroke: #59636e; stroke-width: 1.5 }
   .ours { fill: #D55E00 }
   .paper { fill: #ffffff }
@@ -73,23 +73,34 @@ def _shape(shape: str, look: str, x: float, y: float, tip: str) -> str:
 
 
 class _Axis:
-    """Logarithmic, whole decades. Zero is drawn at its left end."""
+    """Logarithmic, whole decades; where there are zeros, its left end stands for them."""
 
-    def __init__(self, values: list[float]):
+    def __init__(self, values: list[float], unit: str):
         positive = [value for value in values if value > 0]
-        self.low = math.floor(math.log10(min(positive)))
+        self.unit = unit
+        self.has_zero = len(positive) < len(values)
+        self.low = math.floor(math.log10(min(positive))) - self.has_zero
         self.high = max(math.ceil(math.log10(max(positive))), self.low + 1)
 
     def x(self, value: float) -> float:
         decades = math.log10(value) - self.low if value > 0 else 0
         return LABELS + (WIDTH - RIGHT - LABELS) * max(decades, 0) / (self.high - self.low)
 
-    def ticks(self) -> list[float]:
-        return [10.0**exponent for exponent in range(self.low, self.high + 1)]
+    def ticks(self) -> list[tuple[float, str]]:
+        """Where, and what to write there."""
+        values = [10.0**exponent for exponent in range(self.low, self.high + 1)]
+        labels = [_quantity(value, self.unit) for value in values]
+        if self.has_zero:
+            labels[0] = "0"
+        return [(self.x(value), label) for value, label in zip(values, labels)]
 
 
-def _tick_label(value: float, unit: str) -> str:
-    return f"{value:g} {unit}".replace(" us", " µs") if value < 1e6 else f"{value / 1e6:g} M{unit}"
+def _quantity(value: float, unit: str) -> str:
+    """1000 ns are 1 µs."""
+    times = ["ns", "us", "ms", "s"]
+    while unit in times[:-1] and value >= 1000:
+        value, unit = value / 1000, times[times.index(unit) + 1]
+    return f"{value:g} {unit}".replace("us", "µs")
 
 
 def _limit(result: Result) -> float | None:
@@ -101,15 +112,14 @@ def _limit(result: Result) -> float | None:
 def _panel(unit: str, results: list[Result], rows: list[Row], marks: _Marks,
            top: float) -> list[str]:
     shown = [row for row in rows if row.unit == unit]
-    limits = [limit for limit in map(_limit, results) if limit]
-    axis = _Axis([row.median for row in shown] + limits)
+    limits = [limit for limit in map(_limit, results) if limit is not None]
+    axis = _Axis([row.median for row in shown] + limits, unit)
     bottom = top + LINE * len(results)
     parts = []
-    for value in axis.ticks():
-        x = axis.x(value)
+    for x, label in axis.ticks():
         parts.append(f'<line class="grid" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}"/>')
         parts.append(f'<text class="axis" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">'
-                     f"{_tick_label(value, unit)}</text>")
+                     f"{label}</text>")
     for index, result in enumerate(results):
         y = top + LINE * (index + 0.5)
         of_metric = [row for row in shown if row.metric == result.metric.key]
@@ -147,8 +157,8 @@ def _legend(marks: _Marks, top: float) -> tuple[list[str], float]:
 def svg(subject: Subject, results: list[Result], rows: list[Row]) -> str:
     marks = _Marks(subject, rows)
     parts = [f'<text class="title" x="20" y="28">{escape(subject.title)}</text>',
-             '<text class="axis" x="20" y="46">medians on logarithmic axes; | is the target, '
-             "hollow marks are floors; 0 is at the left end</text>"]
+             '<text class="axis" x="20" y="46">medians on logarithmic axes; a bar is the target, '
+             "hollow marks are floors, not peers</text>"]
     legend, y = _legend(marks, 74)
     parts += legend
     y += 4
