@@ -6,9 +6,9 @@
  *
  * Promise: observing never holds up clean-up. Events go through a bounded ring to a thread of the
  * monitors' own; when a monitor is too slow the ring overflows, the newest events are dropped and
- * *counted* (pnx_stats.events_lost, and `lost` of the next event). A monitor that ends its thread is
- * detached and the thread replaced. What cannot be survived in the same process is a monitor that
- * corrupts memory or raises a fatal signal. With nobody attached an event costs one load.
+ * *counted* (pnx_stats.events_lost, and `lost` of the next event). A monitor that ends its thread
+ * is detached and the thread replaced. What cannot be survived in the same process is a monitor
+ * that corrupts memory or raises a fatal signal. With nobody attached an event costs one load.
  */
 #ifndef PATINOX_MONITOR_H
 #define PATINOX_MONITOR_H
@@ -54,12 +54,18 @@ typedef struct pnx_event {
     const pnx_kind *kind; /**< NULL for shutdown begin and end */
     const pnx_site *site; /**< where it was reserved; may be NULL */
     pnx_duration queued;  /**< STARTED: how long it waited; -1: not known */
-    pnx_duration ran;     /**< COMPLETED … LATE_COMPLETION: how long the attempt took; -1: not known */
+    pnx_duration ran;     /**< COMPLETED … LATE_COMPLETION: how long it took; -1: not known */
     unsigned attempt;
     unsigned lost; /**< events dropped before this one because the ring was full */
 } pnx_event;
 
-/** A monitor. Runs on the monitors' thread (or inside pnx_registry_step when stepped by hand). */
+/**
+ * A monitor. Runs on the monitors' thread (or inside pnx_registry_step when stepped by hand), with
+ * no lock held, one at a time; it sees the events of each thread in their order. It may register,
+ * drop, query and attach; it must not detach, shut down or wait for idle (PNX_EDEADLOCK). On the
+ * monitors' thread all signals are blocked, so a write to a broken pipe answers EPIPE. It must not
+ * longjmp out.
+ */
 typedef void (*pnx_monitor_fn)(const pnx_event *event, void *context);
 
 /** Handle of an attached monitor. */
@@ -68,9 +74,10 @@ typedef struct pnx_monitor pnx_monitor;
 /* ---- latency histograms ---------------------------------------------------------------------- */
 
 /**
- * A histogram of durations from 1 ns to 18 minutes (2^40 ns) with a relative error of at most 1/16
- * (6.25 %), in fixed memory: log-linear buckets, 16 to an octave, as in HdrHistogram (Tene) with one
- * significant hexadecimal digit. Longer values count in the last bucket.
+ * A histogram of durations from 0 to 18 minutes (2^40 ns) with a relative error below 1/16
+ * (6.25 %), in fixed memory: log-linear buckets, 16 to an octave, as in HdrHistogram (Tene) with
+ * one significant hexadecimal digit; below 32 ns it is exact. Longer values count in the last
+ * bucket, `max_ns` stays exact, and `sum_ns` stops at UINT64_MAX (584 years) instead of wrapping.
  */
 #define PNX_HISTOGRAM_BUCKETS 592
 typedef struct pnx_histogram {
@@ -80,13 +87,14 @@ typedef struct pnx_histogram {
     uint64_t buckets[PNX_HISTOGRAM_BUCKETS];
 } pnx_histogram;
 
-/** Adds one value (negative ones count as 0). Not thread-safe: one writer a histogram. */
+/** Adds one value (negative ones count as 0). One writer a histogram; others may merge from it. */
 PNX_API void pnx_histogram_add(pnx_histogram *histogram, pnx_duration value);
-/** Adds all of `other` to `into`. */
+/** Adds all of `other`, which may be written meanwhile, to `into`, which may not. */
 PNX_API void pnx_histogram_merge(pnx_histogram *into, const pnx_histogram *other);
-/** The value below or at which `quantile` (0 … 1) of all values lie; upper bound of its bucket. */
+/** The value below or at which `quantile` (0 … 1) of all values lie: the upper end of its bucket,
+ *  but never more than the maximum. 0 for an empty histogram. */
 PNX_API pnx_duration pnx_histogram_quantile(const pnx_histogram *histogram, double quantile);
-/** The smallest value that falls into `bucket`; for those who draw it. */
+/** The smallest value that falls into `bucket`, for those who draw it; 2^40 behind the last one. */
 PNX_API pnx_duration pnx_histogram_bucket_floor(unsigned bucket);
 
 /* ---- counters and statistics ----------------------------------------------------------------- */
@@ -94,7 +102,8 @@ PNX_API pnx_duration pnx_histogram_bucket_floor(unsigned bucket);
 /**
  * The account of a set of resources. In every snapshot, under any load:
  *     registered = live + queued + running + waiting + done + failed + abandoned
- * A resource that was taken out of its guard gives its registration back: it counts in `taken` only.
+ * A resource that was taken out of its guard gives its registration back: it counts in `taken`
+ * only. (So `registered` can fall; registered + taken only rises.)
  */
 typedef struct pnx_counts {
     uint64_t registered;
@@ -125,7 +134,9 @@ typedef struct pnx_stats {
     pnx_kind_stats *kinds; /**< sorted by name */
     uint64_t reserved;     /**< guards that are reserved but not armed, now (may be slightly off) */
     uint64_t slots;        /**< resources the table has memory for */
-    unsigned workers, workers_idle, workers_hung, workers_replaced, workers_max;
+    unsigned workers; /**< threads there are now, with these: */
+    unsigned workers_idle, workers_hung;
+    unsigned workers_replaced, workers_max;
     uint64_t timers;       /**< armed now */
     uint64_t events_lost;
     pnx_duration oldest_queued; /**< how long the head of the longest-waiting queue has waited */
@@ -141,7 +152,11 @@ PNX_API void pnx_stats_done(pnx_stats *stats);
 
 /* ---- health ---------------------------------------------------------------------------------- */
 
-typedef enum pnx_health_level { PNX_HEALTH_OK = 0, PNX_HEALTH_DEGRADED, PNX_HEALTH_FAILING } pnx_health_level;
+typedef enum pnx_health_level {
+    PNX_HEALTH_OK = 0,
+    PNX_HEALTH_DEGRADED,
+    PNX_HEALTH_FAILING,
+} pnx_health_level;
 
 /** "ok", "degraded", "failing". Never NULL. */
 PNX_API const char *pnx_health_name(pnx_health_level level);
@@ -167,8 +182,8 @@ typedef struct pnx_health_limits {
 } pnx_health_limits;
 
 /**
- * Judges a snapshot: success rate (of at least 10 finished releases), queue depth, age of the oldest
- * queued resource, hung workers (degraded; failing when no worker is left), abandoned and leaked
+ * Judges a snapshot: success rate (of at least 10 finished releases), queue depth, age of the
+ * oldest queued resource, hung workers (degraded; failing when all hang), abandoned and leaked
  * resources (degraded), lost events (degraded), shutting down (degraded). `limits` may be NULL.
  */
 PNX_API void pnx_stats_health(const pnx_stats *stats, const pnx_health_limits *limits,
@@ -179,21 +194,24 @@ PNX_API void pnx_stats_health(const pnx_stats *stats, const pnx_health_limits *l
 /**
  * Prometheus text exposition format 0.0.4: patinox_resources{registry,kind,priority,state} gauges,
  * patinox_*_total counters, patinox_queue_wait_seconds / release_seconds / drop_seconds histograms,
- * patinox_workers{state}, patinox_health. Label values are escaped as the format demands.
- * PNX_EFAILED when the stream failed; nothing is written to `out` but what the format allows.
+ * patinox_workers{state}, patinox_health; all names in docs/monitoring.md. Any bytes in names are
+ * safe. `out` is flushed; PNX_EFAILED when that, or anything written to it before, failed.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_stats_write_prometheus(const pnx_stats *stats, FILE *out,
                                                              pnx_error *err);
-/** The same figures as one JSON object; keys in docs/monitoring.md. Any bytes in names are safe. */
+/** The same figures as one JSON object and a line feed; keys in docs/monitoring.md. PNX_EFAILED. */
 PNX_MUST_CHECK PNX_API pnx_status pnx_stats_write_json(const pnx_stats *stats, FILE *out,
                                                        pnx_error *err);
 
-/** A monitor that writes one JSON object a line to the FILE that is its context, flushed a line. */
+/** A monitor that writes one JSON object a line to the FILE that is its context, and flushes each
+ *  line. What cannot be written is missing there, and ferror(3) tells. */
 PNX_API void pnx_monitor_json_lines(const pnx_event *event, void *file);
-/** A monitor that passes warnings and errors (failed, abandoned, leaked, …) to the log hook. */
+/** A monitor that tells the log hook of trouble: failed and abandoned as errors; retried, timed
+ *  out, fallback, late completion, schedule failed, leaked and lost events as warnings. */
 PNX_API void pnx_monitor_log(const pnx_event *event, void *unused);
 
-/** Writes `text` with JSON escapes and quotes; bytes that are not UTF-8 become U+FFFD. */
+/** Writes `text` with JSON escapes and quotes; each byte that is no UTF-8 becomes U+FFFD; NULL is
+ *  written as null. */
 PNX_API void pnx_json_string(FILE *out, const char *text);
 
 #ifdef __cplusplus

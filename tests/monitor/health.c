@@ -126,8 +126,7 @@ static void limits_can_be_set_one_by_one(void **state)
 
     stats = healthy();
     stats.oldest_queued = PNX_MS(5);
-    assert_only(&stats, &(pnx_health_limits){.degraded_queue_wait = PNX_MS(4)},
-                PNX_HEALTH_DEGRADED,
+    assert_only(&stats, &(pnx_health_limits){.degraded_queue_wait = PNX_MS(4)}, PNX_HEALTH_DEGRADED,
                 "the oldest queued resource has waited for 5 ms, more than 4 ms");
     assert_well(&stats, &(pnx_health_limits){.degraded_queue_wait = -1});
 }
@@ -135,7 +134,10 @@ static void limits_can_be_set_one_by_one(void **state)
 static void all_reasons_are_told_and_the_worst_decides(void **state)
 {
     pnx_stats stats = {
-        .total = {.done = 1, .failed = 99, .abandoned = UINT64_MAX / 2, .leaked = UINT64_MAX,
+        .total = {.done = 1,
+                  .failed = 99,
+                  .abandoned = UINT64_MAX / 2,
+                  .leaked = UINT64_MAX,
                   .queued = UINT64_MAX},
         .oldest_queued = PNX_FOREVER,
         .workers = UINT32_MAX,

@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-/* ---- the seam: one kind of call fails, from the n-th on, `times` times ------------------------ */
+/* ---- the seam: one kind of call fails, from the n-th on, `times` times ----------------------- */
 
 static enum pnx__fault failing_point;
 static _Atomic long calls_left;
@@ -132,8 +132,8 @@ static void futexes_that_never_sleep_change_nothing(void **state)
     fail_no_more();
 }
 
-/* A monitor ends the thread and there is no other one: whoever waits delivers, until a thread can be
- * made again. */
+/* A monitor ends the thread and there is no other one: whoever waits delivers, until a thread can
+ * be made again. */
 static void without_a_replacement_those_who_wait_deliver(void **state)
 {
     struct pnx__hub *hub = pnx__hub_create(false);

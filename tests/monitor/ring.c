@@ -16,10 +16,17 @@ static void events_come_out_as_they_went_in(void **state)
     struct pnx__ring *ring = pnx__ring_create();
     const pnx_kind kind = {.name = "kind"};
     const pnx_event in = {
-        .type = PNX_EVENT_RETRIED, .priority = PNX_HIGH, .reason = PNX_EXPIRY,
-        .status = PNX_ETIMEOUT,    .time = 1,            .id = {2, 3},
-        .kind = &kind,             .site = PNX_HERE,     .queued = -1,
-        .ran = 4,                  .attempt = 5,
+        .type = PNX_EVENT_RETRIED,
+        .priority = PNX_HIGH,
+        .reason = PNX_EXPIRY,
+        .status = PNX_ETIMEOUT,
+        .time = 1,
+        .id = {2, 3},
+        .kind = &kind,
+        .site = PNX_HERE,
+        .queued = -1,
+        .ran = 4,
+        .attempt = 5,
     };
 
     assert_null(pnx__ring_peek(ring, 0));
@@ -89,8 +96,8 @@ static void *produce(void *argument)
     return NULL;
 }
 
-/* One consumer that is slower than the producers: what arrives is in the order of each producer, and
- * pushed = arrived + lost, for each of them and in all. */
+/* One consumer that is slower than the producers: what arrives is in the order of each producer,
+ * and pushed = arrived + lost, for each of them and in all. */
 static void many_producers_keep_their_order_and_the_account(void **state)
 {
     struct pnx__ring *ring = pnx__ring_create();

@@ -123,8 +123,8 @@ static int wait_for_progress(struct pnx__hub *hub, uint64_t position, pnx_time d
 
 /* ---- delivering ------------------------------------------------------------------------------ */
 
-/* Takes the lock again after a monitor. A monitor that forks comes back in the child too, whose copy
- * of the lock some other thread may have held: it gets a new one, and the deliverer leaves. */
+/* Takes the lock again after a monitor. A monitor that forks comes back in the child too, whose
+ * copy of the lock some other thread may have held: it gets a new one, and the deliverer leaves. */
 static void relock(struct pnx__hub *hub)
 {
     if (is_foreign(hub)) {
@@ -240,7 +240,7 @@ static bool has_event(struct pnx__hub *hub)
     return pnx__ring_peek(ring_of(hub), hub->head) != NULL;
 }
 
-/* With the lock: the calling thread is not the delivery thread any more; somebody has to join it. */
+/* With the lock: the calling thread is not the delivery thread any more, and is to be joined. */
 static void leave(struct pnx__hub *hub)
 {
     hub->threaded = false;

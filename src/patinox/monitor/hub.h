@@ -43,17 +43,17 @@ struct pnx__hub {
 PNX_MUST_CHECK struct pnx__hub *pnx__hub_create(bool manual);
 
 /**
- * Delivers what is left, ends the thread, and frees the hub and all monitors that are still attached.
- * Nobody may emit any more. PNX_ETIMEOUT: a monitor did not return before `deadline`; the hub stays
- * valid, but takes no monitors any more; destroy it later, or never. PNX_EDEADLOCK from inside a
- * monitor. NULL is fine. In a fork child it only frees memory.
+ * Delivers what is left, ends the thread, and frees the hub and all monitors that are still
+ * attached. Nobody may emit any more. PNX_ETIMEOUT: a monitor did not return before `deadline`; the
+ * hub stays valid, but takes no monitors any more; destroy it later, or never. PNX_EDEADLOCK from
+ * inside a monitor. NULL is fine. In a fork child it only frees memory.
  */
 pnx_status pnx__hub_destroy(struct pnx__hub *hub, pnx_time deadline);
 
 /**
  * Does anybody want events? One load, so that an event that nobody wants costs nothing else.
- * Relaxed: pairs with nothing. Who acts on the answer goes through pnx__hub_emit, which acquires; an
- * event that races with an attach may be missed, as if it had come before it.
+ * Relaxed: pairs with nothing. Who acts on the answer goes through pnx__hub_emit, which acquires
+ * the ring; an event that races with an attach may be missed, as if it had come before it.
  */
 static inline bool pnx__hub_active(const struct pnx__hub *hub)
 {

@@ -9,9 +9,9 @@ static bool between(unsigned char byte, unsigned char low, unsigned char high)
     return byte >= low && byte <= high;
 }
 
-/* The well-formed byte sequences of Unicode 15, table 3-7: no overlong forms, no surrogates, nothing
- * above U+10FFFF. The first byte that does not fit ends the look, so none beyond the terminator is
- * read. */
+/* The well-formed byte sequences of Unicode 15, table 3-7: no overlong forms, no surrogates,
+ * nothing above U+10FFFF. The first byte that does not fit ends the look, so none beyond the
+ * terminator is read. */
 size_t pnx__out_character(const char *text)
 {
     const unsigned char *b = (const unsigned char *)text;

@@ -21,7 +21,7 @@ size_t pnx__out_character(const char *text);
 /** `billionths` / 10^9 as a decimal with nine digits: nanoseconds as seconds, shares as shares. */
 void pnx__out_decimal(FILE *out, uint64_t billionths);
 
-/** Flushes. PNX_EFAILED when this, or anything written before, failed; `what` could not be written. */
+/** Flushes. PNX_EFAILED, "cannot write `what`", when this or anything written before failed. */
 PNX_MUST_CHECK pnx_status pnx__out_finish(FILE *out, const char *what, pnx_error *err);
 
 #endif

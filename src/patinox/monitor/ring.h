@@ -25,8 +25,8 @@ void pnx__ring_destroy(struct pnx__ring *ring);
 
 /**
  * Puts a copy of `event` in; its `lost` says how many were lost since the last one that told.
- * False: the ring is full, and one more is lost. Any thread. The publication of an event is seq_cst:
- * the caller may look at a sleeper's flag afterwards (see hub.c).
+ * False: the ring is full, and one more is lost. Any thread. The publication of an event is
+ * seq_cst: the caller may look at a sleeper's flag afterwards (see hub.c).
  */
 bool pnx__ring_push(struct pnx__ring *ring, const pnx_event *event);
 
