@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events out of the registry, to monitors and static probes. Only called when somebody listens.
+ */
+#include "registry/internal.h"
+
+static const pnx_priority priority_of_rank[PNX_PRIORITY_COUNT] = {PNX_LOW, PNX_NORMAL, PNX_HIGH,
+                                                                  PNX_CRITICAL};
+
+void pnx__tell_slow(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
+                    pnx_status status, pnx_time time, pnx_duration queued, pnx_duration ran)
+{
+    pnx_event event = {
+        .type = type,
+        .status = status,
+        .time = time != 0 ? time : pnx__tick_time(registry),
+        .queued = queued,
+        .ran = ran,
+    };
+    if (about != NULL) {
+        event.id = about->id;
+        event.kind = about->kind->kind;
+        event.site = about->site;
+        event.priority = priority_of_rank[pnx__rank_of(about->word)];
+        event.reason = pnx__reason_of(about->word);
+        event.attempt = pnx__attempt_of(about->word);
+    }
+    PNX__PROBE_EVENT(&event);
+    pnx__hub_emit(registry->hub, &event);
+}

@@ -1,0 +1,777 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this room share: the slot, its state word, kinds at run time, threads, workers
+ * and the registry itself. README.md tells the whole story; this is the map of it.
+ *
+ * The state word
+ * --------------
+ * One 64-bit word per slot decides everything about its resource. Whoever moves it by compare and
+ * swap owns the consequence (exactly once); nobody else does anything.
+ *
+ *     63            32 31     24 23          9 8    6 5    4 3     0
+ *     | generation    | attempt | flags       | reason | rank | state |
+ *
+ *     state      may go to                      by
+ *     FREE       RESERVED                       the thread that takes the slot from its magazine
+ *     RESERVED   LIVE, FREE                     the guard's thread: arm, cancel
+ *     LIVE       QUEUED                         drop, release later, expiry, shutdown
+ *                RUNNING                        release now, inline
+ *                FREE                           take
+ *     QUEUED     RUNNING                        whoever popped it, and nobody else
+ *                ABANDONED                      shutdown past its hard deadline (having popped it)
+ *     RUNNING    FREE (generation + 1: done)    the attempt, when it succeeded in time
+ *                WAITING, FAILED                the attempt, when it failed in time
+ *                WAITING, QUEUED, ABANDONED     the timekeeper, when it is late
+ *     WAITING    QUEUED                         the timekeeper, when the retry is due
+ *                FREE                           a late attempt that succeeded after all
+ *                ABANDONED                      shutdown past its hard deadline
+ *     FAILED     FREE                           forgetting, when there are too many or on request
+ *     ABANDONED  FREE                           the same, or the late attempt that succeeded
+ *
+ * A resource that is done leaves its slot at once, so DONE is never stored: a stale generation is it.
+ * The ticks of periodic resources go LIVE → QUEUED → RUNNING → LIVE with TICK set; they count as
+ * live throughout.
+ *
+ * Locks, in this order: dispatch, timers. Releases, monitors and callbacks run with none held.
+ */
+#ifndef PATINOX_REGISTRY_INTERNAL_H
+#define PATINOX_REGISTRY_INTERNAL_H
+
+#include "base/fork.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/sys.h"
+#include "monitor/hub.h"
+#include "monitor/probes.h"
+#include <patinox/registry.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PNX__CACHE_LINE 64
+
+/* ---- the state word -------------------------------------------------------------------------- */
+
+enum {
+    PNX__STATE = 0xf,
+    PNX__RANK_SHIFT = 4,
+    PNX__RANK = 3 << PNX__RANK_SHIFT,
+    PNX__REASON_SHIFT = 6,
+    PNX__REASON = 7 << PNX__REASON_SHIFT,
+    PNX__PENDING = 1 << 9,   /* RUNNING: the attempt answered PNX_PENDING */
+    PNX__WAITED = 1 << 10,   /* somebody waits for the outcome: slot->waiters */
+    PNX__TIMER = 1 << 11,    /* its timer is, or was, armed: unlink it before the slot is reused */
+    PNX__HOOKED = 1 << 12,   /* slot->hook wants to know when it ends */
+    PNX__TICK = 1 << 13,     /* periodic: QUEUED and RUNNING are ticks, not releases */
+    PNX__STOP = 1 << 14,     /* asked to be released while it ticks */
+    PNX__SAMPLED = 1 << 15,  /* its latencies are measured */
+    PNX__META = 1 << 16,     /* slot->meta is set */
+    PNX__FALLBACK = 1 << 17, /* the attempt is the fallback */
+    PNX__SETTLED = 1 << 18,  /* an earlier attempt succeeded late: nothing is left to do */
+    PNX__TIMED_OUT = 1 << 19,/* the attempt before this state was declared late */
+    PNX__LEAKED = 1 << 20,   /* was still held when its owner ended */
+    PNX__IDLE_SPAN = 1 << 21,/* its timer is an idle span: pnx_touch counts */
+    PNX__CAPPED = 1 << 22,   /* counts against a concurrency limit */
+    PNX__MOVED = 1 << 23,    /* QUEUED: was taken out of the batch of a worker that stalled */
+    PNX__ATTEMPT_SHIFT = 24,
+};
+#define PNX__ATTEMPT (0xffull << PNX__ATTEMPT_SHIFT)
+#define PNX__GENERATION_SHIFT 32
+
+/* What a successful attempt must look after before its slot can be used again. */
+#define PNX__LOOSE_ENDS                                                                            \
+    (PNX__PENDING | PNX__WAITED | PNX__TIMER | PNX__HOOKED | PNX__TICK | PNX__META | PNX__CAPPED)
+
+static inline pnx_state pnx__state_of(uint64_t word)
+{
+    return (pnx_state)(word & PNX__STATE);
+}
+static inline uint32_t pnx__generation_of(uint64_t word)
+{
+    return (uint32_t)(word >> PNX__GENERATION_SHIFT);
+}
+static inline unsigned pnx__attempt_of(uint64_t word)
+{
+    return (unsigned)((word & PNX__ATTEMPT) >> PNX__ATTEMPT_SHIFT);
+}
+static inline unsigned pnx__rank_of(uint64_t word)
+{
+    return (unsigned)((word & PNX__RANK) >> PNX__RANK_SHIFT);
+}
+static inline pnx_reason pnx__reason_of(uint64_t word)
+{
+    return (pnx_reason)((word & PNX__REASON) >> PNX__REASON_SHIFT);
+}
+static inline uint64_t pnx__with_state(uint64_t word, pnx_state state)
+{
+    return (word & ~(uint64_t)PNX__STATE) | (uint64_t)state;
+}
+static inline uint64_t pnx__with_rank(uint64_t word, unsigned rank)
+{
+    return (word & ~(uint64_t)PNX__RANK) | (uint64_t)rank << PNX__RANK_SHIFT;
+}
+static inline uint64_t pnx__with_reason(uint64_t word, pnx_reason reason)
+{
+    return (word & ~(uint64_t)PNX__REASON) | (uint64_t)reason << PNX__REASON_SHIFT;
+}
+static inline uint64_t pnx__with_attempt(uint64_t word, unsigned attempt)
+{
+    return (word & ~PNX__ATTEMPT) | (uint64_t)attempt << PNX__ATTEMPT_SHIFT;
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+/* A link of the inbox; the first member of what is queued. */
+typedef struct pnx__link {
+    _Atomic(struct pnx__link *) next;
+} pnx__link;
+
+/* Called once, with no lock held, when the resource it is attached to has ended. */
+typedef struct pnx__hook {
+    void (*ended)(struct pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                  pnx_status outcome);
+} pnx__hook;
+
+struct pnx__kind;
+struct pnx__meta;
+struct pnx__waiter;
+
+#define PNX__TIMER_NONE UINT32_MAX
+
+/*
+ * Two cache lines: the first is what a drop and a release touch, the second what only registering,
+ * timers and reports need; it stays in the cache of the thread that registers.
+ */
+typedef struct pnx__slot {
+    _Alignas(PNX__CACHE_LINE) pnx__link link;
+    _Atomic uint64_t word;
+    _Atomic(struct pnx__kind *) kind;
+    _Atomic int64_t since;      /* QUEUED: when it was queued; LIVE with an idle span: last touch */
+    _Atomic uint64_t value[PNX_VALUE_MAX / 8];
+    uint32_t index;
+    _Atomic uint32_t span_or_status; /* LIVE: idle span or period, in timer ticks; later: status */
+
+    _Alignas(PNX__CACHE_LINE) _Atomic int64_t created;
+    _Atomic(const pnx_site *) site;
+    _Atomic uint64_t bytes;
+    struct pnx__meta *meta;      /* dispatch lock, and the next two */
+    struct pnx__waiter *waiters;
+    union {
+        pnx__hook *hook;                     /* until it ends */
+        struct { uint32_t next, previous; } kept; /* FAILED, ABANDONED: the list of these */
+    };
+    int64_t due;                 /* timers lock, and the next two */
+    uint32_t timer_previous, timer_next;
+} pnx__slot;
+
+_Static_assert(sizeof(pnx__slot) == 2 * PNX__CACHE_LINE, "a slot is two cache lines");
+
+static inline pnx__slot *pnx__slot_of_link(pnx__link *link)
+{
+    return (pnx__slot *)link; /* its first member */
+}
+
+/* 4096 slots are 512 KiB: few enough system calls, and little is wasted by a small program. */
+#define PNX__CHUNK_BITS 12
+#define PNX__CHUNK_SLOTS (1u << PNX__CHUNK_BITS)
+#define PNX__CHUNKS_MAX (1u << (PNX__SLOT_BITS - PNX__CHUNK_BITS))
+
+/*
+ * Free slots travel between threads in magazines (Bonwick and Adams, "Magazines and Vmem", 2001), 62
+ * at a time, which makes one 512-byte block with its header. The depot hands out the one that came
+ * back last, so that hot slots are used first.
+ */
+#define PNX__MAGAZINE_SLOTS 62
+typedef struct pnx__magazine {
+    struct pnx__magazine *next;
+    uint32_t count;
+    pnx__slot *slots[PNX__MAGAZINE_SLOTS];
+} pnx__magazine;
+
+/* ---- the account ----------------------------------------------------------------------------- */
+
+/*
+ * Counters of transitions, not of states: each is written by one thread (or by all, atomically, in
+ * the shared tally), only ever grows, and is read once by a snapshot. See account.c for why a
+ * snapshot always balances.
+ */
+typedef enum pnx__count {
+    PNX__N_ARMED,       /* reserved → live */
+    PNX__N_TAKEN,       /* live → out of the registry */
+    PNX__N_SCHEDULED,   /* live → queued */
+    PNX__N_CLAIMED,     /* live → running, inline */
+    PNX__N_STARTED,     /* queued → running */
+    PNX__N_RETRIED,     /* running → waiting; dispatch lock */
+    PNX__N_REQUEUED,    /* waiting → queued; dispatch lock */
+    PNX__N_DONE,        /* running → done */
+    PNX__N_FAILED,      /* running → failed */
+    PNX__N_ABANDONED,   /* running → abandoned */
+    PNX__N_ABANDONED_QUEUED,
+    PNX__N_ABANDONED_WAITING, /* dispatch lock */
+    PNX__N_DONE_WAITING,      /* a late success; dispatch lock */
+    PNX__N_TIMED_OUT,
+    PNX__N_FALLBACKS,
+    PNX__N_LATE,
+    PNX__N_SCHEDULE_FAILED,
+    PNX__N_LEAKED,
+    PNX__N_COUNT
+} pnx__count;
+
+typedef struct pnx__tally {
+    _Atomic uint64_t n[PNX__N_COUNT];
+} pnx__tally;
+
+/* ---- kinds at run time ----------------------------------------------------------------------- */
+
+/* A singly linked list of queued slots through link.next; dispatch lock. */
+typedef struct pnx__list_of_slots {
+    pnx__slot *first, *last;
+} pnx__list_of_slots;
+
+typedef struct pnx__kind {
+    const pnx_kind *kind;
+    uint32_t index;
+    uint32_t flags;
+    unsigned rank;
+    unsigned attempts_max; /* without the fallback */
+    bool has_fallback;
+    bool has_describe;
+    bool ticks;            /* periodic: its release with fallback == false is a tick */
+    pnx_duration timeout, retry_delay, retry_delay_max;
+    unsigned cap;          /* UINT_MAX: none */
+    /* dispatch lock */
+    unsigned running;
+    pnx__list_of_slots parked[PNX_PRIORITY_COUNT];
+    unsigned parked_count;
+    pnx__tally shared;     /* for threads that have no tally of their own */
+} pnx__kind;
+
+/* What must be known of a resource after its slot may have been used again. */
+typedef struct pnx__about {
+    pnx_id id;
+    pnx__kind *kind;
+    const pnx_site *site;
+    uint64_t word;
+} pnx__about;
+
+#define PNX__KINDS_MAX 1024
+#define PNX__KIND_TABLE (2 * PNX__KINDS_MAX)
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+#define PNX__KIND_CACHE 8
+typedef struct pnx__thread {
+    struct pnx_registry *registry;
+    uint64_t registry_serial;
+    struct pnx__thread *next_of_thread; /* this thread's block of another registry */
+    pnx__magazine *loaded, *spare; /* never NULL */
+    uint32_t scheduled_unreported; /* drops since the backlog was last told */
+    uint32_t until_sample;
+    pnx__random random;
+    struct {
+        const pnx_kind *kind;
+        pnx__kind *runtime;
+    } kinds[PNX__KIND_CACHE];
+    pnx__list node;         /* registry->threads; dispatch lock */
+    pnx_histogram *queue_wait, *release_time, *drop_time; /* one allocation; may be NULL */
+    pnx__tally *_Atomic tallies[PNX__KINDS_MAX];
+} pnx__thread;
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+/* 32 keeps the dispatch lock below a nanosecond per release, and a batch within a microsecond. */
+#define PNX__BATCH 32
+
+/* How the timekeeper may see a worker. It demotes from RUNNING only: a worker that holds the
+ * dispatch lock or is about to sleep is SCANNING, and so never loses its count twice. */
+enum pnx__role {
+    PNX__ROLE_SCANNING,
+    PNX__ROLE_RUNNING, /* runs releases, and counts as scanning because they are short */
+    PNX__ROLE_DEMOTED, /* they were not: it does not count as scanning any more */
+    PNX__ROLE_AWAY,    /* gave up scanning by itself, to run something that may take long */
+};
+
+typedef struct pnx__run {
+    pnx__slot *slot;
+    uint64_t word;
+} pnx__run;
+
+typedef struct pnx__worker {
+    struct pnx_registry *registry;
+    pthread_t thread;
+    _Atomic uint32_t role;
+    /* The release that runs, for the timekeeper: a seqlock whose sequence is run_word. */
+    _Atomic uint64_t run_word; /* 0: none */
+    _Atomic(pnx__slot *) run_slot;
+    _Atomic int64_t run_since;
+    pnx__about about; /* of that release; this worker only */
+    pnx__slot *about_slot;
+    /* dispatch lock from here on */
+    pnx__run batch[PNX__BATCH];
+    unsigned batch_count;
+    unsigned batch_next;  /* this worker only */
+    unsigned batch_limit; /* this worker only */
+    bool busy;      /* between two visits to the dispatcher */
+    bool hung;      /* its release was declared late and still runs */
+    bool ended;     /* its thread is over, to be joined */
+} pnx__worker;
+
+/* ---- inbox ----------------------------------------------------------------------------------- */
+
+typedef struct pnx__inbox {
+    _Alignas(PNX__CACHE_LINE) _Atomic(pnx__link *) tail; /* producers */
+    _Alignas(PNX__CACHE_LINE) _Atomic(pnx__link *) head; /* written under the dispatch lock */
+    pnx__link stub;
+} pnx__inbox;
+
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+#define PNX__TICK_SHIFT 20 /* a tick is 2^20 ns, 1.05 ms */
+#define PNX__WHEEL_BITS 6
+#define PNX__WHEEL_SLOTS (1u << PNX__WHEEL_BITS)
+#define PNX__WHEEL_LEVELS 8 /* 48 bits of ticks: more than the clock has */
+
+typedef struct pnx__wheel {
+    uint64_t now;   /* in ticks: everything before it has fired */
+    uint64_t count;
+    uint64_t occupied[PNX__WHEEL_LEVELS];
+    struct {
+        uint32_t head;
+        int64_t earliest; /* a lower bound: cancels leave it behind */
+    } buckets[PNX__WHEEL_LEVELS][PNX__WHEEL_SLOTS];
+    uint32_t expired; /* head of the list of those that are due */
+} pnx__wheel;
+
+/* ---- the registry ---------------------------------------------------------------------------- */
+
+/* The idle word: who could take work. See notify.c. */
+#define PNX__IDLE_SLEEPING 0x3ffu
+#define PNX__IDLE_ONE_SCANNING (1u << 10)
+#define PNX__IDLE_SCANNING (0x3ffu << 10)
+#define PNX__IDLE_ONE_WOKEN (1u << 20)
+#define PNX__IDLE_WOKEN (0x3ffu << 20)
+#define PNX__IDLE_INLINE (1u << 31) /* no worker will ever come: whoever queues runs it */
+
+enum pnx__phase {
+    PNX__OPEN,
+    PNX__DRAINING,  /* shutdown: releases run, until the grace is over */
+    PNX__FALLBACKS, /* shutdown: fallbacks run instead where there are any */
+    PNX__ABANDONING,/* shutdown: the hard deadline is over */
+    PNX__CLOSED,    /* the workers are gone */
+};
+
+struct pnx_registry {
+    /* Read by every operation, written never or hardly ever. */
+    uint64_t serial;
+    pnx__instance instance;
+    uint32_t fork_epoch;
+    _Atomic uint32_t intake_closed;
+    const pnx_clock *clock; /* NULL: the real one */
+    pnx_timing timing;
+    bool manual, backtraces;
+    pnx__slot **chunks;
+    int64_t backlog_high_water;
+    pnx_backlog_policy backlog_policy;
+    struct pnx__hub *hub;
+    pnx_config config;
+    char name[32];
+    char leak_report[256];
+
+    _Alignas(PNX__CACHE_LINE) _Atomic uint32_t idle;
+    _Alignas(PNX__CACHE_LINE) _Atomic int64_t backlog; /* queued, give or take 64 a thread */
+    pnx__inbox inboxes[PNX_PRIORITY_COUNT];            /* by rank */
+
+    /* Free slots: lock-free stack of full magazines, and the frontier of the table. */
+    pthread_mutex_t depot_lock;
+    pnx__magazine *depot_full, *depot_empty; /* depot lock */
+    _Atomic uint32_t chunk_count;
+
+    _Alignas(PNX__CACHE_LINE) pthread_mutex_t dispatch;
+    pnx__list_of_slots front[PNX_PRIORITY_COUNT]; /* older than the inbox of the same rank */
+    _Atomic uint32_t front_count;
+    unsigned parked_total;
+    unsigned blocking_running, blocking_cap;
+    pnx__list threads;
+    pnx__tally *retired[PNX__KINDS_MAX]; /* what threads that ended had counted */
+    pnx_histogram retired_histograms[3];
+    pnx__kind *_Atomic kind_table[PNX__KIND_TABLE]; /* open addressing by descriptor */
+    pnx__kind *_Atomic kinds[PNX__KINDS_MAX];
+    _Atomic uint32_t kind_count;
+    uint32_t kept_first, kept_last; /* failed resources, oldest first */
+    uint64_t kept_count;
+    pnx__worker **workers;
+    unsigned workers_room;   /* entries there are */
+    unsigned worker_count;   /* entries in use */
+    unsigned workers_alive;  /* threads that run, hung ones included */
+    unsigned workers_hung;
+    unsigned workers_replaced;
+    bool stop;
+    _Atomic uint32_t phase;
+    pthread_t manual_thread;
+    _Atomic uint32_t manual_stepping;
+
+    /* Timers. */
+    _Alignas(PNX__CACHE_LINE) pthread_mutex_t timers_lock;
+    pnx__wheel wheel;
+    _Atomic int64_t wake_at; /* when the timekeeper will look; timers lock to lower it */
+    pthread_t timekeeper;
+    bool timekeeper_started;
+    int timer_fd, request_fd;
+    _Atomic uint32_t timekeeper_stop;
+    _Atomic int64_t looked; /* when a manual registry last looked */
+
+    /* Waiting for idle, for a shutdown request. */
+    _Atomic uint32_t quiet_waiters; /* how many wait for idle or drain */
+    _Atomic uint32_t quiet_word;    /* futex: bumped when something ended and somebody waits */
+    _Atomic uint32_t requested;     /* futex: a shutdown was requested */
+
+    pthread_mutex_t shutdown_lock;
+    bool shut_down;
+    uint64_t seed_serial;
+    pnx__list node; /* of the process's registries, see process.c */
+};
+
+/* ---- clocks ---------------------------------------------------------------------------------- */
+
+static inline pnx_time pnx__precise(const struct pnx_registry *registry)
+{
+    return PNX_UNLIKELY(registry->clock != NULL) ? registry->clock->now(registry->clock)
+                                                 : pnx__now();
+}
+static inline pnx_time pnx__tick_time(const struct pnx_registry *registry)
+{
+    return PNX_UNLIKELY(registry->clock != NULL) ? registry->clock->now(registry->clock)
+                                                 : pnx__coarse();
+}
+static inline bool pnx__forked(const struct pnx_registry *registry)
+{
+    return PNX_UNLIKELY(pnx__fork_epoch() != registry->fork_epoch);
+}
+
+/* ---- slot.c: the table ----------------------------------------------------------------------- */
+
+static inline pnx__slot *pnx__slot_at(const struct pnx_registry *registry, uint32_t index)
+{
+    return &registry->chunks[index >> PNX__CHUNK_BITS][index & (PNX__CHUNK_SLOTS - 1)];
+}
+/* The slot that `id` leads to, if this registry ever made it; its word tells whether it is stale. */
+static inline pnx__slot *pnx__slot_of(const struct pnx_registry *registry, pnx_id id)
+{
+    if (!pnx__id_is_of(registry->instance, id))
+        return NULL;
+    uint32_t index = pnx__id_slot(id);
+    /* Acquire: pairs with the release in pnx__table_grow, so that the chunk's slots are seen. */
+    if ((index >> PNX__CHUNK_BITS) >=
+        atomic_load_explicit(&registry->chunk_count, memory_order_acquire))
+        return NULL;
+    return pnx__slot_at(registry, index);
+}
+static inline pnx_id pnx__id_of(const struct pnx_registry *registry, const pnx__slot *slot,
+                                uint64_t word)
+{
+    return pnx__id_make(registry->instance, slot->index, pnx__generation_of(word));
+}
+
+/* A slot for this thread: NULL with the status in `*ret_status`. Slow path of pnx__slot_take. */
+pnx__slot *pnx__slot_take_slow(struct pnx_registry *registry, pnx__thread *thread,
+                               pnx_status *ret_status);
+void pnx__slot_give_slow(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot);
+/* For threads that have no block of their own. */
+void pnx__slot_give_shared(struct pnx_registry *registry, pnx__slot *slot);
+void pnx__table_done(struct pnx_registry *registry);
+pnx__magazine *pnx__magazine_exchange(struct pnx_registry *registry, pnx__magazine *empty);
+void pnx__magazine_return(struct pnx_registry *registry, pnx__magazine *magazine);
+
+/* Ends the slot's generation. The caller has moved the word to FREE with this generation. */
+static inline uint64_t pnx__freed(uint64_t word)
+{
+    return ((uint64_t)(pnx__generation_of(word) + 1)) << PNX__GENERATION_SHIFT | PNX_FREE;
+}
+static inline void pnx__slot_give(struct pnx_registry *registry, pnx__thread *thread,
+                                  pnx__slot *slot)
+{
+    if (PNX_UNLIKELY(thread == NULL)) {
+        pnx__slot_give_shared(registry, slot);
+        return;
+    }
+    pnx__magazine *magazine = thread->loaded;
+    if (PNX_LIKELY(magazine->count < PNX__MAGAZINE_SLOTS))
+        magazine->slots[magazine->count++] = slot;
+    else
+        pnx__slot_give_slow(registry, thread, slot);
+}
+
+/* ---- thread.c: what each thread keeps for a registry ----------------------------------------- */
+
+extern _Thread_local pnx__thread *pnx__thread_cached;
+pnx__thread *pnx__thread_find(struct pnx_registry *registry);
+pnx__thread *pnx__thread_make(struct pnx_registry *registry);
+void pnx__threads_done(struct pnx_registry *registry);
+/* This thread's block, or NULL when it has none: never allocates. */
+static inline pnx__thread *pnx__thread_get(struct pnx_registry *registry)
+{
+    pnx__thread *thread = pnx__thread_cached;
+    if (PNX_LIKELY(thread != NULL && thread->registry == registry &&
+                   thread->registry_serial == registry->serial))
+        return thread;
+    return pnx__thread_find(registry);
+}
+
+/* ---- kind.c ---------------------------------------------------------------------------------- */
+
+pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind, pnx_status *ret_status,
+                          pnx_error *err);
+void pnx__kinds_done(struct pnx_registry *registry);
+static inline pnx__kind *pnx__kind_of(const pnx__slot *slot)
+{
+    return atomic_load_explicit(&slot->kind, memory_order_relaxed);
+}
+
+/* ---- account.c ------------------------------------------------------------------------------- */
+
+pnx__tally *pnx__tally_make(pnx__thread *thread, pnx__kind *kind);
+/* Counts one transition. Release: a snapshot that sees it sees all that happened before. */
+static inline void pnx__account(pnx__thread *thread, pnx__kind *kind, pnx__count what)
+{
+    pnx__tally *tally = NULL;
+    if (PNX_LIKELY(thread != NULL))
+        tally = atomic_load_explicit(&thread->tallies[kind->index], memory_order_relaxed);
+    if (PNX_LIKELY(tally != NULL)) {
+        _Atomic uint64_t *n = &tally->n[what];
+        atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                              memory_order_release);
+    } else {
+        atomic_fetch_add_explicit(&kind->shared.n[what], 1, memory_order_acq_rel);
+    }
+}
+void pnx__account_retire(struct pnx_registry *registry, pnx__thread *thread);
+/* Queued, running and waiting, right now: what a drain waits for. */
+uint64_t pnx__outstanding(struct pnx_registry *registry);
+
+/* ---- event.c --------------------------------------------------------------------------------- */
+
+static inline pnx__about pnx__about_slot(const struct pnx_registry *registry, pnx__slot *slot,
+                                         uint64_t word)
+{
+    return (pnx__about){pnx__id_of(registry, slot, word), pnx__kind_of(slot),
+                        atomic_load_explicit(&slot->site, memory_order_relaxed), word};
+}
+void pnx__tell_slow(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
+                    pnx_status status, pnx_time time, pnx_duration queued, pnx_duration ran);
+/* An event, if anybody listens. `type` is a constant wherever this is called. */
+static inline void pnx__tell(struct pnx_registry *registry, pnx_event_type type, pnx__slot *slot,
+                             uint64_t word, pnx_status status)
+{
+    if (PNX_UNLIKELY(pnx__hub_active(registry->hub))) {
+        pnx__about about = pnx__about_slot(registry, slot, word);
+        pnx__tell_slow(registry, type, &about, status, 0, -1, -1);
+    }
+}
+
+/* ---- notify.c: waking workers ---------------------------------------------------------------- */
+
+void pnx__inbox_init(pnx__inbox *inbox);
+/* Puts it in the inbox of its rank and sees to it that somebody comes for it. */
+void pnx__queue(struct pnx_registry *registry, pnx__slot *slot, unsigned rank);
+/* There may be work: makes sure that a worker looks. */
+void pnx__notify(struct pnx_registry *registry);
+bool pnx__work_visible(struct pnx_registry *registry);
+void pnx__scanning_leave(struct pnx_registry *registry);
+void pnx__scanning_enter(struct pnx_registry *registry);
+/* Sleeps until there may be work. The caller is counted as scanning before and after. */
+void pnx__worker_sleep(struct pnx_registry *registry);
+void pnx__wake_all(struct pnx_registry *registry);
+/* Something ended: tells those that wait for the registry to be idle. */
+static inline void pnx__quiet_check(struct pnx_registry *registry)
+{
+    /* seq_cst: pairs with the increment in pnx__wait_quiet; either we see the waiter, or it sees
+     * the account that we changed before. */
+    if (PNX_UNLIKELY(atomic_load_explicit(&registry->quiet_waiters, memory_order_seq_cst) != 0)) {
+        atomic_fetch_add_explicit(&registry->quiet_word, 1, memory_order_seq_cst);
+        pnx__futex_wake(&registry->quiet_word, UINT32_MAX);
+    }
+}
+/* Waits until nothing is queued, running or waiting. Threads only. */
+pnx_status pnx__wait_quiet(struct pnx_registry *registry, pnx_time deadline);
+
+/* ---- dispatch.c: who runs next --------------------------------------------------------------- */
+
+/* All with the dispatch lock held. Fills `runs` with at most `most` to run, of one rank. */
+unsigned pnx__pick(struct pnx_registry *registry, pnx__run *runs, unsigned most, pnx_time now);
+/* Gives runs that were not started back, in front. */
+void pnx__unpick(struct pnx_registry *registry, pnx__run *runs, unsigned count);
+/* One of a capped kind ended: another may run. True: there is one now. */
+bool pnx__uncap(struct pnx_registry *registry, pnx__kind *kind);
+/* As pnx__pick, from the head of the rank that is due, and only while kinds are PNX_QUICK. */
+unsigned pnx__pick_quick(struct pnx_registry *registry, pnx__run *runs, unsigned most);
+/* The rest of a stalled worker's batch goes back in front, for others. */
+void pnx__rescue(struct pnx_registry *registry, pnx__run *runs, unsigned count);
+/* Takes one queued slot out, whatever its kind's cap, for shutdown. */
+pnx__slot *pnx__pick_any(struct pnx_registry *registry);
+/* The time since which the longest waiting one waits; PNX_FOREVER: none. */
+pnx_time pnx__oldest_queued(struct pnx_registry *registry);
+/* A queued one of a higher rank is in sight. Without the lock. */
+bool pnx__higher_visible(struct pnx_registry *registry, unsigned rank);
+
+/* ---- run.c: one attempt, and what becomes of it ---------------------------------------------- */
+
+/* Runs one popped slot in this thread. `worker` is NULL when inline. False: it was not ours. */
+bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
+                  pnx__run run);
+/* Runs a slot whose word this thread has moved to RUNNING. */
+pnx_status pnx__attempt(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
+                        pnx__slot *slot, uint64_t word);
+/* Whoever has moved the word to `final` (DONE, FAILED, ABANDONED) ties up what depends on it. */
+void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                 const pnx__about *about, uint64_t final, pnx_status status);
+/* The outcome of the attempt that `about` was claimed for. False: it had been declared late. */
+bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
+                  pnx__slot *slot, pnx_status status, pnx_duration ran);
+/* The thread of this worker ends inside a release: the attempt failed. */
+void pnx__attempt_broken(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker);
+/* The timekeeper: attempt `word` is late. True: it was still running. */
+bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t word);
+/* WAITING → QUEUED. */
+void pnx__retry_due(struct pnx_registry *registry, pnx__slot *slot);
+void pnx__abandon_queued(struct pnx_registry *registry, pnx__slot *slot);
+void pnx__abandon_waiting(struct pnx_registry *registry, pnx__slot *slot);
+/* Runs all that is queued in this thread: when there are no workers any more. */
+void pnx__drain_inline(struct pnx_registry *registry);
+/* When the next tick of a periodic resource is due. */
+pnx_time pnx__period_next(struct pnx_registry *registry, const pnx__slot *slot);
+/* LIVE → QUEUED. False: it was not live any more (`*word` tells what it is). Two halves: the claim,
+ * and what the claimer must do next, with no lock held. */
+bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
+                         uint64_t flags);
+void pnx__schedule_queue(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                         uint64_t claimed);
+static inline bool pnx__schedule(struct pnx_registry *registry, pnx__thread *thread,
+                                 pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
+                                 uint64_t flags)
+{
+    if (!pnx__schedule_claim(slot, word, reason, rank, flags))
+        return false;
+    pnx__schedule_queue(registry, thread, slot, *word);
+    return true;
+}
+/* A thread tells of its drops this many at a time. */
+#define PNX__BACKLOG_REPORT 64
+/* 200 pauses are some 4 us (21 ns each on a Zen 5, more on Skylake and later Intel cores). */
+#define PNX__BACKLOG_PAUSES 200
+static inline void pnx__pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+/* Runs some queued releases of quick kinds in this thread. False: there were none to be had. */
+bool pnx__help(struct pnx_registry *registry, pnx__thread *thread);
+/* Past the high-water mark: helps or pauses. Called every so many drops, outside of releases. */
+void pnx__backlog_check(struct pnx_registry *registry, pnx__thread *thread);
+extern _Thread_local struct pnx_registry *pnx__running_in; /* inside a release of it */
+
+/* ---- waiter.c -------------------------------------------------------------------------------- */
+
+typedef struct pnx__waiter {
+    struct pnx__waiter *next;
+    _Atomic uint32_t ended; /* futex */
+    pnx_status status;
+    bool abandoned;
+} pnx__waiter;
+
+/* Adds it to a resource that has not ended; false: it has. */
+bool pnx__waiter_add(struct pnx_registry *registry, pnx__slot *slot, uint32_t generation,
+                     pnx__waiter *waiter);
+void pnx__waiter_remove(struct pnx_registry *registry, pnx__slot *slot, pnx__waiter *waiter);
+pnx_status pnx__waiter_wait(struct pnx_registry *registry, pnx__slot *slot, pnx__waiter *waiter,
+                            pnx_time deadline);
+/* With the dispatch lock held: the resource has ended. */
+void pnx__waiters_end(pnx__slot *slot, pnx_status status, bool abandoned);
+
+/* ---- resource.c, metadata.c ------------------------------------------------------------------ */
+
+/* Every 64th resource of a thread is measured: three clock reads (60 ns) cost each 1 ns then. */
+#define PNX__SAMPLE_EVERY 64
+
+/* Guards, and those who register without one: reserve → arm → take, or cancel. */
+pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_kind *kind, const pnx_site *site,
+                        pnx_status *ret_status, pnx_error *err);
+void pnx__arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t a, uint64_t b, uint64_t c);
+void pnx__cancel(struct pnx_registry *registry, pnx__slot *slot);
+bool pnx__take(struct pnx_registry *registry, pnx__slot *slot, uint32_t generation);
+/* The slot of a resource that has not ended, or failed; else PNX_EALREADY, PNX_ENOTFOUND. */
+pnx_status pnx__find(struct pnx_registry *registry, pnx_id id, pnx__slot **ret_slot,
+                     uint64_t *ret_word);
+
+void pnx__meta_free(struct pnx__meta *meta); /* dispatch lock, slot out of reach */
+pnx_status pnx__hook_attach(struct pnx_registry *registry, pnx_id id, pnx__hook *hook);
+/*
+ * A live resource that ticks: every `period` its kind's run_fallback is called, until that answers
+ * anything but PNX_OK or the resource is released (by kind->release). Errors as pnx_register, and
+ * PNX_EINVAL for a period below a millisecond or above 52 days.
+ */
+pnx_status pnx__register_periodic(struct pnx_registry *registry, const pnx_kind *kind,
+                                  const void *value, const pnx_site *site, pnx_duration period,
+                                  pnx_id *ret_id, pnx_error *err);
+void pnx__meta_backtrace(struct pnx_registry *registry, pnx__slot *slot);
+/* Texts and frames for the report; dispatch lock. */
+char *pnx__meta_text(const pnx__slot *slot);
+void pnx__meta_frames(const pnx__slot *slot, void *frames[16]);
+
+/* ---- timer.c, timekeeper.c ------------------------------------------------------------------- */
+
+void pnx__wheel_init(pnx__wheel *wheel, pnx_time now);
+/* With the timers lock held. */
+void pnx__wheel_add(struct pnx_registry *registry, pnx__slot *slot, pnx_time due);
+void pnx__wheel_remove(struct pnx_registry *registry, pnx__slot *slot);
+/* Takes one that is due at `now`; NULL: none. */
+pnx__slot *pnx__wheel_pop(struct pnx_registry *registry, pnx_time now);
+/* When the first is due; exact unless it was canceled meanwhile. PNX_FOREVER: none. */
+pnx_time pnx__wheel_next(struct pnx_registry *registry);
+bool pnx__wheel_holds(const pnx__slot *slot);
+
+/* Arms (or moves) the slot's timer, unless the slot has moved on from `word`, which has TIMER set. */
+void pnx__timer_arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t word, pnx_time due);
+void pnx__timer_cancel(struct pnx_registry *registry, pnx__slot *slot);
+/* The timekeeper shall look at `when` at the latest. */
+void pnx__timekeeper_by(struct pnx_registry *registry, pnx_time when);
+/* Fires what is due and looks after the workers; returns how many timers fired. */
+size_t pnx__timekeeper_look(struct pnx_registry *registry);
+int pnx__timekeeper_start(struct pnx_registry *registry);
+void pnx__timekeeper_end(struct pnx_registry *registry);
+
+/* ---- worker.c -------------------------------------------------------------------------------- */
+
+/* Dispatch lock held. 0 or errno. */
+int pnx__worker_start(struct pnx_registry *registry);
+/* Joins the threads that have ended. Takes the dispatch lock. */
+void pnx__workers_join_ended(struct pnx_registry *registry);
+/* Replaces hung or ended workers as far as the limits allow. Dispatch lock held. */
+void pnx__workers_replace(struct pnx_registry *registry);
+/* Ends all workers that do not hang, or gives up at `deadline`. They are still to be joined. */
+void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline);
+
+/* ---- request.c, report.c, process.c ---------------------------------------------------------- */
+
+/* Releases and waits, as pnx_release_now; `word` is the slot's, of a resource that has not ended. */
+pnx_status pnx__release_now(struct pnx_registry *registry, pnx__slot *slot, uint64_t word,
+                            pnx_time deadline, pnx_reason reason, pnx_error *err);
+/* As pnx__wait_quiet, for a manual registry, by stepping it. */
+pnx_status pnx__quiet_by_hand(struct pnx_registry *registry, pnx_time deadline);
+pnx_status pnx__report_fill(struct pnx_registry *registry, pnx_report *report);
+/* Failed and abandoned resources stay in their slots, in a list from the oldest on. */
+void pnx__kept_add(struct pnx_registry *registry, pnx__slot *slot); /* dispatch lock held */
+size_t pnx__kept_trim(struct pnx_registry *registry, pnx__thread *thread, uint64_t most);
+/* An abandoned one was given back after all: it leaves the list. */
+void pnx__kept_settle(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                      uint32_t generation);
+void pnx__process_add(struct pnx_registry *registry);
+void pnx__process_remove(struct pnx_registry *registry);
+void pnx__process_lock(void);
+void pnx__process_unlock(void);
+void pnx__signals_forget(struct pnx_registry *registry);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is one per process: the list of registries, the default registry, and the end of the process.
+ *
+ * The exit hook is one atexit handler, registered when the first registry is made. It does nothing in
+ * a fork child; elsewhere each registry that was not shut down is shut down within its exit grace (or
+ * only reported, or left alone), on the thread that called exit, while the others still run.
+ * atexit(3) rather than a destructor: what the program registers later is torn down before, and its
+ * own static objects are still there when releases run.
+ */
+#include "registry/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
+static pnx__list registries = {&registries, &registries};
+static _Atomic(pnx_registry *) default_registry;
+static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void pnx__process_lock(void)
+{
+    pthread_mutex_lock(&process_lock);
+}
+
+void pnx__process_unlock(void)
+{
+    pthread_mutex_unlock(&process_lock);
+}
+
+/* ---- at exit --------------------------------------------------------------------------------- */
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* Where and how the operator wants the leak report; nothing is written when nothing leaked. */
+static void write_report(const struct pnx_registry *registry, const pnx_report *report)
+{
+    const char *where = registry->config.leak_report;
+    if (where == NULL || report->survivor_count + report->leaked == 0)
+        return;
+    const bool to_stderr = strcmp(where, "stderr") == 0 || strcmp(where, "json") == 0;
+    const bool json = strcmp(where, "json") == 0 || ends_with(where, ".json");
+    FILE *out = to_stderr ? stderr : fopen(where, "ae");
+    if (out == NULL) {
+        pnx__log(PNX_LOG_ERROR, "registry %s: cannot write the leak report to %s (errno %d)",
+                 registry->name, where, errno);
+        return;
+    }
+    pnx_error err = {0};
+    if ((json ? pnx_report_write_json : pnx_report_write_text)(report, out, &err) != PNX_OK)
+        pnx__log(PNX_LOG_ERROR, "registry %s: %s", registry->name, err.message);
+    if (!to_stderr)
+        (void)fclose(out);
+}
+
+/* Ends one registry; answers its strict exit status, or 0. */
+static int end_registry(struct pnx_registry *registry)
+{
+    const pnx_config *config = &registry->config;
+    if (config->at_exit == PNX_EXIT_NOTHING || registry->shut_down)
+        return 0;
+    pnx_report report = {0};
+    pnx_error err = {0};
+    if (config->at_exit == PNX_EXIT_DRAIN && pnx__running_in != registry) {
+        /* Two thirds for releases, one for fallbacks. */
+        const pnx_shutdown_options options = {.grace = config->exit_grace / 3 * 2,
+                                              .hard = config->exit_grace / 3};
+        (void)pnx_registry_shutdown(registry, &options, &report, &err);
+    } else {
+        /* Only a report; also when a release of this very registry called exit. */
+        if (pnx_registry_report(registry, &report, &err) != PNX_OK)
+            pnx__log(PNX_LOG_ERROR, "%s", err.message);
+        report.leaked = report.counts.live;
+    }
+    const bool leaks = report.leaked + report.survivor_count > 0;
+    write_report(registry, &report);
+    if (leaks)
+        pnx__log(PNX_LOG_WARNING, "registry %s: %llu resources leaked, %zu were not given back",
+                 registry->name, (unsigned long long)report.leaked, report.survivor_count);
+    pnx_report_done(&report);
+    return leaks ? config->leak_exit_status : 0;
+}
+
+static void at_exit(void)
+{
+    int strict = 0;
+    /* No lock is held while releases run; registries made meanwhile are at the end of the list. */
+    pthread_mutex_lock(&process_lock);
+    pnx__list *node = registries.next;
+    while (node != &registries) {
+        struct pnx_registry *registry = pnx__container_of(node, struct pnx_registry, node);
+        if (!pnx__forked(registry)) {
+            pthread_mutex_unlock(&process_lock);
+            const int status = end_registry(registry);
+            if (strict == 0)
+                strict = status;
+            pthread_mutex_lock(&process_lock);
+        }
+        node = registry->node.next;
+    }
+    pthread_mutex_unlock(&process_lock);
+    if (strict != 0) {
+        /* exit(3) may not be called again from here: flush, and end with the status asked for. */
+        (void)fflush(NULL);
+        _exit(strict);
+    }
+}
+
+static void hook_exit(void)
+{
+    if (atexit(at_exit) != 0)
+        pnx__log(PNX_LOG_ERROR, "no memory for the exit hook: leaks will not be told at exit");
+}
+
+/* ---- registries ------------------------------------------------------------------------------ */
+
+void pnx__process_add(struct pnx_registry *registry)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, hook_exit);
+    pthread_mutex_lock(&process_lock);
+    pnx__list_push_back(&registries, &registry->node);
+    pthread_mutex_unlock(&process_lock);
+}
+
+void pnx__process_remove(struct pnx_registry *registry)
+{
+    pthread_mutex_lock(&process_lock);
+    pnx__list_remove(&registry->node);
+    pthread_mutex_unlock(&process_lock);
+    pnx_registry *expected = registry;
+    atomic_compare_exchange_strong(&default_registry, &expected, NULL);
+}
+
+pnx_registry *pnx_registry_default(void)
+{
+    /* Acquire: pairs with the release below; who sees the registry sees it made. */
+    pnx_registry *registry = atomic_load_explicit(&default_registry, memory_order_acquire);
+    if (PNX_LIKELY(registry != NULL) && !pnx__forked(registry))
+        return registry;
+    pthread_mutex_lock(&default_lock);
+    registry = atomic_load_explicit(&default_registry, memory_order_relaxed);
+    if (registry == NULL || pnx__forked(registry)) {
+        pnx_error err = {0};
+        const pnx_config config = {.name = "default", .use_environment = true};
+        if (pnx_registry_create(&config, &registry, &err) == PNX_OK) {
+            atomic_store_explicit(&default_registry, registry, memory_order_release);
+        } else {
+            registry = NULL;
+            pnx__log(PNX_LOG_ERROR, "no default registry: %s", err.message);
+        }
+    }
+    pthread_mutex_unlock(&default_lock);
+    return registry;
+}

@@ -1,0 +1,679 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One attempt to give a resource back, and what becomes of it.
+ *
+ * Every step is one compare and swap on the state word (table in internal.h). The attempt number in
+ * the word settles late against on time: an attempt that finds its number gone, or its state moved
+ * on, was declared late, and only reports. Nothing here holds a lock while foreign code runs.
+ */
+#include "registry/internal.h"
+
+#include <sched.h>
+
+_Thread_local struct pnx_registry *pnx__running_in;
+static _Thread_local bool draining_inline;
+
+/* Shutdown in its second phase, or over: fallbacks instead of retries. */
+static bool only_fallbacks(struct pnx_registry *registry)
+{
+    return atomic_load_explicit(&registry->phase, memory_order_relaxed) >= PNX__FALLBACKS;
+}
+
+static bool same_attempt(uint64_t a, uint64_t b)
+{
+    const uint64_t who = ~(uint64_t)UINT32_MAX | PNX__ATTEMPT | PNX__STATE;
+    return (a & who) == (b & who);
+}
+
+/* ---- scheduling ------------------------------------------------------------------------------ */
+
+bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
+                         uint64_t flags)
+{
+    uint64_t next;
+    const uint32_t generation = pnx__generation_of(*word);
+    do {
+        if (pnx__generation_of(*word) != generation)
+            return false;
+        if ((*word & PNX__TICK) != 0) {
+            /* It ticks right now: whoever ends the tick schedules the release. */
+            next = pnx__with_reason(*word, reason) | PNX__STOP | flags;
+        } else if (pnx__state_of(*word) == PNX_LIVE) {
+            next = pnx__with_reason(pnx__with_state(*word, PNX_QUEUED), reason) | flags;
+            next = pnx__with_attempt(next, 0);
+            if (rank >= 0)
+                next = pnx__with_rank(next, (unsigned)rank);
+        } else {
+            return false;
+        }
+        /* Acquire: what was armed; release: for whoever runs it. */
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, word, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    *word = next;
+    return true;
+}
+
+void pnx__schedule_queue(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                         uint64_t claimed)
+{
+    if (PNX_UNLIKELY((claimed & PNX__TICK) != 0))
+        return;
+    pnx__kind *kind = pnx__kind_of(slot);
+    pnx__account(thread, kind, PNX__N_SCHEDULED);
+    const bool measured = (claimed & PNX__SAMPLED) != 0;
+    atomic_store_explicit(&slot->since,
+                          measured ? pnx__precise(registry) : pnx__tick_time(registry),
+                          memory_order_relaxed);
+    if (PNX_UNLIKELY((claimed & PNX__LEAKED) != 0)) {
+        pnx__account(thread, kind, PNX__N_LEAKED);
+        pnx__tell(registry, PNX_EVENT_LEAKED, slot, claimed, PNX_OK);
+    }
+    pnx__tell(registry, PNX_EVENT_SCHEDULED, slot, claimed, PNX_OK);
+    if (PNX_LIKELY(thread != NULL)) {
+        if (PNX_UNLIKELY(++thread->scheduled_unreported >= PNX__BACKLOG_REPORT)) {
+            atomic_fetch_add_explicit(&registry->backlog, thread->scheduled_unreported,
+                                      memory_order_relaxed);
+            thread->scheduled_unreported = 0;
+            pnx__queue(registry, slot, pnx__rank_of(claimed));
+            pnx__backlog_check(registry, thread);
+            return;
+        }
+    } else {
+        atomic_fetch_add_explicit(&registry->backlog, 1, memory_order_relaxed);
+    }
+    pnx__queue(registry, slot, pnx__rank_of(claimed));
+}
+
+void pnx__backlog_check(struct pnx_registry *registry, pnx__thread *thread)
+{
+    if (PNX_LIKELY(atomic_load_explicit(&registry->backlog, memory_order_relaxed) <=
+                   registry->backlog_high_water) ||
+        pnx__running_in != NULL || registry->manual)
+        return;
+    if (registry->backlog_policy == PNX_BACKLOG_HELP && pnx__help(registry, thread))
+        return;
+    /* At most some microseconds for 64 drops: enough for one worker to run as many short releases,
+     * so that the backlog stops growing; and not a wait, however long the releases take. */
+    for (unsigned i = 0; i < PNX__BACKLOG_PAUSES; i++) {
+        if (atomic_load_explicit(&registry->backlog, memory_order_relaxed) <=
+            registry->backlog_high_water)
+            return;
+        pnx__pause();
+    }
+    sched_yield();
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                 const pnx__about *about, uint64_t final, pnx_status status)
+{
+    const pnx_state state = pnx__state_of(final);
+    pnx__hook *hook = (final & PNX__HOOKED) != 0 ? slot->hook : NULL;
+    bool more = false;
+    if ((final & PNX__TIMER) != 0)
+        pnx__timer_cancel(registry, slot);
+    pthread_mutex_lock(&registry->dispatch);
+    if ((final & PNX__CAPPED) != 0)
+        more = pnx__uncap(registry, about->kind);
+    if ((final & PNX__WAITED) != 0)
+        pnx__waiters_end(slot, status, state == PNX_ABANDONED);
+    if (state == PNX_DONE) {
+        if ((final & PNX__META) != 0) {
+            pnx__meta_free(slot->meta);
+            slot->meta = NULL;
+        }
+        slot->hook = NULL;
+        /* Release: the slot's fields may be used by others from here on. */
+        atomic_store_explicit(&slot->word, pnx__freed(final), memory_order_release);
+    } else {
+        pnx__kept_add(registry, slot);
+    }
+    pthread_mutex_unlock(&registry->dispatch);
+    if (state == PNX_DONE) {
+        if (pnx__generation_of(pnx__freed(final)) != 0)
+            pnx__slot_give(registry, thread, slot);
+    } else {
+        pnx__kept_trim(registry, thread, registry->config.failures_kept);
+    }
+    if (hook != NULL)
+        hook->ended(hook, about->id, about->kind->kind, about->site, status);
+    if (more)
+        pnx__notify(registry);
+    pnx__quiet_check(registry);
+}
+
+/* ---- onwards: retry, fallback ---------------------------------------------------------------- */
+
+static pnx_duration backoff(struct pnx_registry *registry, const pnx__kind *kind, unsigned attempt)
+{
+    pnx_duration delay = kind->retry_delay;
+    for (unsigned i = 1; i < attempt && delay < kind->retry_delay_max; i++)
+        delay = delay > PNX_FOREVER / 2 ? PNX_FOREVER : delay * 2;
+    if (delay > kind->retry_delay_max)
+        delay = kind->retry_delay_max;
+    /* Jitter over the upper half ("equal jitter", Brooker, "Exponential Backoff and Jitter", AWS
+     * 2015), so that what failed together does not come back together, yet not at once either. */
+    pnx__thread *thread = pnx__thread_get(registry);
+    if (thread != NULL && delay > 1)
+        delay = delay / 2 + (pnx_duration)(pnx__random_next(&thread->random) %
+                                           (uint64_t)(delay / 2 + 1));
+    return delay;
+}
+
+/* RUNNING → WAITING, with a timer. False: the word has changed meanwhile. */
+static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                       const pnx__about *about, uint64_t current, pnx_status status,
+                       uint64_t flags)
+{
+    uint64_t next = pnx__with_state(current, PNX_WAITING) | PNX__TIMER | flags;
+    next &= ~(uint64_t)(PNX__PENDING | PNX__CAPPED);
+    bool more = false;
+    pthread_mutex_lock(&registry->dispatch);
+    if (!atomic_compare_exchange_strong_explicit(&slot->word, &current, next, memory_order_acq_rel,
+                                                 memory_order_relaxed)) {
+        pthread_mutex_unlock(&registry->dispatch);
+        return false;
+    }
+    pnx__account(thread, about->kind, PNX__N_RETRIED);
+    if ((current & PNX__CAPPED) != 0)
+        more = pnx__uncap(registry, about->kind);
+    pthread_mutex_unlock(&registry->dispatch);
+    pnx__tell(registry, PNX_EVENT_RETRIED, slot, next, status);
+    const pnx_duration delay = backoff(registry, about->kind, pnx__attempt_of(next));
+    pnx__timer_arm(registry, slot, next, pnx_time_after(pnx__precise(registry), delay));
+    /* A shutdown that has just fired all retries may have missed this one. */
+    if (only_fallbacks(registry))
+        pnx__retry_due(registry, slot);
+    if (more)
+        pnx__notify(registry);
+    return true;
+}
+
+/* RUNNING → QUEUED for the fallback. False: the word has changed meanwhile. */
+static bool go_fallback(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                        const pnx__about *about, uint64_t current, uint64_t flags)
+{
+    uint64_t next = pnx__with_state(current, PNX_QUEUED) | PNX__FALLBACK | flags;
+    next &= ~(uint64_t)(PNX__PENDING | PNX__CAPPED);
+    bool more = false;
+    pthread_mutex_lock(&registry->dispatch);
+    if (!atomic_compare_exchange_strong_explicit(&slot->word, &current, next, memory_order_acq_rel,
+                                                 memory_order_relaxed)) {
+        pthread_mutex_unlock(&registry->dispatch);
+        return false;
+    }
+    pnx__account(thread, about->kind, PNX__N_RETRIED);
+    pnx__account(thread, about->kind, PNX__N_REQUEUED);
+    if ((current & PNX__CAPPED) != 0)
+        more = pnx__uncap(registry, about->kind);
+    pthread_mutex_unlock(&registry->dispatch);
+    if ((next & PNX__TIMER) != 0)
+        pnx__timer_cancel(registry, slot);
+    atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
+    pnx__queue(registry, slot, pnx__rank_of(next));
+    if (more)
+        pnx__notify(registry);
+    return true;
+}
+
+void pnx__retry_due(struct pnx_registry *registry, pnx__slot *slot)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    uint64_t next;
+    pthread_mutex_lock(&registry->dispatch);
+    do {
+        if (pnx__state_of(word) != PNX_WAITING) {
+            pthread_mutex_unlock(&registry->dispatch);
+            return;
+        }
+        next = pnx__with_state(word, PNX_QUEUED) & ~(uint64_t)PNX__TIMED_OUT;
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    pnx__account(pnx__thread_get(registry), pnx__kind_of(slot), PNX__N_REQUEUED);
+    pthread_mutex_unlock(&registry->dispatch);
+    atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
+    pnx__queue(registry, slot, pnx__rank_of(next));
+}
+
+/* ---- late ------------------------------------------------------------------------------------ */
+
+/* An attempt that was declared late has finished after all. If it succeeded, the resource is given
+ * back, whatever was planned instead. */
+static void late(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
+                 pnx__slot *slot, pnx_status status, pnx_duration ran)
+{
+    pnx__account(thread, about->kind, PNX__N_LATE);
+    if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
+        pnx__tell_slow(registry, PNX_EVENT_LATE_COMPLETION, about, status, 0, -1, ran);
+    if (status != PNX_OK && status != PNX_EALREADY)
+        return;
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    for (;;) {
+        if (pnx__generation_of(word) != pnx__generation_of(about->word))
+            return;
+        uint64_t next;
+        switch (pnx__state_of(word)) {
+        case PNX_QUEUED: /* for its retry or fallback: whoever pops it finds it settled */
+        case PNX_RUNNING:
+            next = word | PNX__SETTLED;
+            if (atomic_compare_exchange_weak_explicit(&slot->word, &word, next,
+                                                      memory_order_acq_rel, memory_order_acquire))
+                return;
+            break;
+        case PNX_WAITING:
+            next = pnx__with_state(word, PNX_DONE);
+            pthread_mutex_lock(&registry->dispatch);
+            if (atomic_compare_exchange_strong_explicit(
+                    &slot->word, &word, next, memory_order_acq_rel, memory_order_acquire)) {
+                pnx__account(thread, about->kind, PNX__N_DONE_WAITING);
+                pthread_mutex_unlock(&registry->dispatch);
+                pnx__finish(registry, thread, slot, about, next, PNX_OK);
+                return;
+            }
+            pthread_mutex_unlock(&registry->dispatch);
+            break;
+        case PNX_ABANDONED: /* stays counted as that; but nothing is left to list */
+            pnx__kept_settle(registry, thread, slot, pnx__generation_of(word));
+            return;
+        default:
+            return;
+        }
+    }
+}
+
+/* ---- outcome --------------------------------------------------------------------------------- */
+
+/* The end of a tick: live again, or released now if somebody asked or the tick said so. */
+static void tick_outcome(struct pnx_registry *registry, pnx__thread *thread,
+                         const pnx__about *about, pnx__slot *slot, pnx_status status)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    uint64_t next;
+    bool over;
+    do {
+        if (!same_attempt(word, about->word))
+            return;
+        over = status != PNX_OK || (word & PNX__STOP) != 0;
+        next = word & ~(uint64_t)(PNX__TICK | PNX__STOP | PNX__CAPPED | PNX__TIMED_OUT);
+        next = pnx__with_attempt(next, over ? 0 : pnx__attempt_of(next));
+        next = pnx__with_state(next, over ? PNX_QUEUED : PNX_LIVE);
+        if (over && (word & PNX__STOP) == 0)
+            next = pnx__with_reason(next, PNX_EXPLICIT);
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    if ((word & PNX__CAPPED) != 0) {
+        pthread_mutex_lock(&registry->dispatch);
+        bool more = pnx__uncap(registry, about->kind);
+        pthread_mutex_unlock(&registry->dispatch);
+        if (more)
+            pnx__notify(registry);
+    }
+    if (!over) {
+        pnx__timer_arm(registry, slot, next, pnx__period_next(registry, slot));
+        return;
+    }
+    pnx__account(thread, about->kind, PNX__N_SCHEDULED);
+    atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
+    pnx__tell(registry, PNX_EVENT_SCHEDULED, slot, next, status);
+    pnx__queue(registry, slot, pnx__rank_of(next));
+}
+
+/* It goes on elsewhere: from now on a timer, not the worker, stands for its deadline. */
+static void go_pending(struct pnx_registry *registry, const pnx__about *about, pnx__slot *slot,
+                       pnx_time deadline)
+{
+    uint64_t word = about->word;
+    uint64_t next;
+    do {
+        if (!same_attempt(word, about->word))
+            return; /* completed already */
+        next = word | PNX__PENDING | (deadline != PNX_FOREVER ? PNX__TIMER : 0);
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    if (deadline != PNX_FOREVER)
+        pnx__timer_arm(registry, slot, next, deadline);
+}
+
+static bool succeeded(pnx_status status)
+{
+    return status == PNX_OK || status == PNX_EALREADY;
+}
+
+static void tell_end(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
+                     pnx_status status, pnx_duration ran)
+{
+    if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
+        pnx__tell_slow(registry, type, about, status, 0, -1, ran);
+}
+
+bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
+                  pnx__slot *slot, pnx_status status, pnx_duration ran)
+{
+    pnx__kind *kind = about->kind;
+    /* Acquire: flags set by others come with what they stand for. */
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    for (;;) {
+        if (PNX_UNLIKELY(!same_attempt(word, about->word))) {
+            late(registry, thread, about, slot, status, ran);
+            return false;
+        }
+        if (PNX_LIKELY(succeeded(status) || (word & PNX__SETTLED) != 0)) {
+            if (PNX_LIKELY((word & PNX__LOOSE_ENDS) == 0)) {
+                const uint64_t freed = pnx__freed(word);
+                if (!atomic_compare_exchange_weak_explicit(
+                        &slot->word, &word, freed, memory_order_acq_rel, memory_order_acquire))
+                    continue;
+                pnx__account(thread, kind, PNX__N_DONE);
+                tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
+                if (PNX_LIKELY(pnx__generation_of(freed) != 0))
+                    pnx__slot_give(registry, thread, slot);
+                pnx__quiet_check(registry);
+                return true;
+            }
+            const uint64_t final = pnx__with_state(word, PNX_DONE);
+            if (!atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
+                                                       memory_order_acq_rel, memory_order_acquire))
+                continue;
+            pnx__account(thread, kind, PNX__N_DONE);
+            tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
+            pnx__finish(registry, thread, slot, about, final, PNX_OK);
+            return true;
+        }
+
+        atomic_store_explicit(&slot->span_or_status, (uint32_t)status, memory_order_relaxed);
+        const bool hopeless = pnx_recovery_of(status) == PNX_RECOVER_FAIL ||
+                              (word & PNX__FALLBACK) != 0;
+        const bool again = !hopeless && pnx__attempt_of(word) < kind->attempts_max &&
+                           !only_fallbacks(registry);
+        if (again) {
+            if (go_waiting(registry, thread, slot, about, word, status, 0))
+                return true;
+        } else if (!hopeless && kind->has_fallback) {
+            if (go_fallback(registry, thread, slot, about, word, 0))
+                return true;
+        } else {
+            const uint64_t final = pnx__with_state(word, PNX_FAILED);
+            if (atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
+                                                      memory_order_acq_rel, memory_order_acquire)) {
+                pnx__account(thread, kind, PNX__N_FAILED);
+                tell_end(registry, PNX_EVENT_FAILED, about, status, ran);
+                pnx__finish(registry, thread, slot, about, final, status);
+                return true;
+            }
+        }
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    }
+}
+
+/* RUNNING, QUEUED or WAITING → ABANDONED, if the word is still `word`. */
+static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *word,
+                    pnx__count count)
+{
+    const pnx__about about = pnx__about_slot(registry, slot, *word);
+    pnx__thread *thread = pnx__thread_get(registry);
+    const uint64_t final = pnx__with_state(*word, PNX_ABANDONED) & ~(uint64_t)PNX__PENDING;
+    atomic_store_explicit(&slot->span_or_status, PNX_ETIMEOUT, memory_order_relaxed);
+    const bool locked = count == PNX__N_ABANDONED_WAITING;
+    if (locked)
+        pthread_mutex_lock(&registry->dispatch);
+    const bool won = atomic_compare_exchange_strong_explicit(
+        &slot->word, word, final, memory_order_acq_rel, memory_order_acquire);
+    if (won)
+        pnx__account(thread, about.kind, count);
+    if (locked)
+        pthread_mutex_unlock(&registry->dispatch);
+    if (!won)
+        return false;
+    tell_end(registry, PNX_EVENT_ABANDONED, &about, PNX_ETIMEOUT, -1);
+    pnx__finish(registry, thread, slot, &about, final, PNX_EABANDONED);
+    return true;
+}
+
+bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claimed)
+{
+    pnx__thread *thread = pnx__thread_get(registry);
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    for (;;) {
+        if (!same_attempt(word, claimed))
+            return false;
+        const pnx__about about = pnx__about_slot(registry, slot, word);
+        pnx__kind *kind = about.kind;
+        /* Told before the word moves on, while the attempt is surely this one's: a completion that
+         * wins the race below makes it a close call, which the monitor may know too. */
+        if ((word & PNX__TICK) != 0) {
+            pnx__account(thread, kind, PNX__N_TIMED_OUT);
+            tell_end(registry, PNX_EVENT_TIMED_OUT, &about, PNX_ETIMEOUT, -1);
+            return true;
+        }
+        const bool first_time = (word & PNX__FALLBACK) == 0;
+        const bool again = first_time && (kind->flags & PNX_IDEMPOTENT) != 0 &&
+                           pnx__attempt_of(word) < kind->attempts_max && !only_fallbacks(registry);
+        const bool fall_back =
+            first_time && kind->has_fallback && (kind->flags & PNX_FALLBACK_CONCURRENT) != 0 &&
+            atomic_load_explicit(&registry->phase, memory_order_relaxed) < PNX__ABANDONING;
+        atomic_store_explicit(&slot->span_or_status, PNX_ETIMEOUT, memory_order_relaxed);
+        bool moved;
+        if (again)
+            moved = go_waiting(registry, thread, slot, &about, word, PNX_ETIMEOUT, PNX__TIMED_OUT);
+        else if (fall_back)
+            moved = go_fallback(registry, thread, slot, &about, word, PNX__TIMED_OUT);
+        else
+            moved = abandon(registry, slot, &word, PNX__N_ABANDONED);
+        if (moved) {
+            pnx__account(thread, kind, PNX__N_TIMED_OUT);
+            tell_end(registry, PNX_EVENT_TIMED_OUT, &about, PNX_ETIMEOUT, -1);
+            return true;
+        }
+        word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    }
+}
+
+void pnx__abandon_queued(struct pnx_registry *registry, pnx__slot *slot)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    while (pnx__state_of(word) == PNX_QUEUED)
+        if (abandon(registry, slot, &word, PNX__N_ABANDONED_QUEUED))
+            return;
+}
+
+void pnx__abandon_waiting(struct pnx_registry *registry, pnx__slot *slot)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    while (pnx__state_of(word) == PNX_WAITING)
+        if (abandon(registry, slot, &word, PNX__N_ABANDONED_WAITING))
+            return;
+}
+
+/* ---- one attempt ----------------------------------------------------------------------------- */
+
+static void measure(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                    pnx_time started, pnx_duration *ret_queued)
+{
+    (void)registry;
+    *ret_queued = started - atomic_load_explicit(&slot->since, memory_order_relaxed);
+    if (thread != NULL && thread->queue_wait != NULL)
+        pnx_histogram_add(thread->queue_wait, *ret_queued);
+}
+
+/* A release that runs inline and ends its thread is a failed one. */
+struct inline_attempt {
+    struct pnx_registry *registry;
+    struct pnx_registry *outer;
+    pnx__slot *slot;
+    const pnx__about *about;
+};
+
+static void broken(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
+                   pnx__slot *slot)
+{
+    pnx__log(PNX_LOG_ERROR, "registry %s: a release of kind %s ended its thread", registry->name,
+             about->kind->kind->name);
+    if ((about->word & PNX__TICK) != 0)
+        tick_outcome(registry, thread, about, slot, PNX_EFAILED);
+    else
+        pnx__outcome(registry, thread, about, slot, PNX_EFAILED, -1);
+}
+
+static void inline_thread_ended(void *argument)
+{
+    struct inline_attempt *attempt = argument;
+    pnx__running_in = attempt->outer;
+    broken(attempt->registry, pnx__thread_get(attempt->registry), attempt->about, attempt->slot);
+}
+
+void pnx__attempt_broken(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker)
+{
+    pnx__slot *slot = worker->about_slot;
+    worker->about_slot = NULL;
+    pnx__running_in = NULL;
+    atomic_store_explicit(&worker->run_word, 0, memory_order_release);
+    if (slot != NULL)
+        broken(registry, thread, &worker->about, slot);
+}
+
+static pnx_status call(pnx__kind *kind, uint64_t value[PNX_VALUE_MAX / 8], const pnx_release *why)
+{
+    return why->fallback ? kind->kind->run_fallback(value, why) : kind->kind->release(value, why);
+}
+
+static pnx_status call_inline(struct inline_attempt *attempt, uint64_t value[PNX_VALUE_MAX / 8],
+                              const pnx_release *why)
+{
+    pnx_status status;
+    pthread_cleanup_push(inline_thread_ended, attempt);
+    status = call(attempt->about->kind, value, why);
+    pthread_cleanup_pop(0);
+    return status;
+}
+
+pnx_status pnx__attempt(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
+                        pnx__slot *slot, uint64_t word)
+{
+    pnx__about about = pnx__about_slot(registry, slot, word);
+    pnx__kind *kind = about.kind;
+    /* A copy: a release that is late may outlive its slot's use, and find its value unchanged. */
+    uint64_t value[PNX_VALUE_MAX / 8];
+    for (unsigned i = 0; i < PNX_VALUE_MAX / 8; i++)
+        value[i] = atomic_load_explicit(&slot->value[i], memory_order_relaxed);
+
+    const bool listening = pnx__hub_active(registry->hub);
+    const bool measured = (word & PNX__SAMPLED) != 0;
+    const pnx_time started = measured ? pnx__precise(registry) : pnx__tick_time(registry);
+    const bool tick = (word & PNX__TICK) != 0;
+    pnx_release why = {
+        .registry = registry,
+        .id = about.id,
+        .deadline = pnx_time_after(started, kind->timeout),
+        .reason = pnx__reason_of(word),
+        .attempt = pnx__attempt_of(word),
+        .fallback = (word & PNX__FALLBACK) != 0 || tick,
+    };
+    pnx_duration queued = -1;
+    if (PNX_UNLIKELY(measured) && !tick && why.attempt == 1)
+        measure(registry, thread, slot, started, &queued);
+    if (PNX_UNLIKELY(listening) && !tick)
+        pnx__tell_slow(registry, why.fallback ? PNX_EVENT_FALLBACK : PNX_EVENT_STARTED, &about,
+                       PNX_OK, started, queued, -1);
+    if (PNX_UNLIKELY(why.fallback) && !tick)
+        pnx__account(thread, kind, PNX__N_FALLBACKS);
+
+    struct pnx_registry *outer = pnx__running_in;
+    pnx__running_in = registry;
+    pnx_status status;
+    if (PNX_LIKELY(worker != NULL)) {
+        worker->about = about;
+        worker->about_slot = slot;
+        /* The timekeeper reads run_word, run_since, run_word: equal and not 0 means they belong
+         * together. Release: the stores before are seen by who sees this one. */
+        atomic_store_explicit(&worker->run_since, started, memory_order_release);
+        atomic_store_explicit(&worker->run_slot, slot, memory_order_relaxed);
+        atomic_store_explicit(&worker->run_word, word, memory_order_release);
+        status = call(kind, value, &why);
+        atomic_store_explicit(&worker->run_word, 0, memory_order_release);
+        worker->about_slot = NULL;
+    } else {
+        struct inline_attempt attempt = {registry, outer, slot, &about};
+        status = call_inline(&attempt, value, &why);
+    }
+    pnx__running_in = outer;
+
+    pnx_duration ran = -1;
+    if (PNX_UNLIKELY(measured)) {
+        ran = pnx__precise(registry) - started;
+        if (thread != NULL && thread->release_time != NULL)
+            pnx_histogram_add(thread->release_time, ran);
+    }
+    if (PNX_UNLIKELY(tick))
+        tick_outcome(registry, thread, &about, slot, status);
+    else if (PNX_UNLIKELY(status == PNX_PENDING))
+        go_pending(registry, &about, slot, why.deadline);
+    else
+        pnx__outcome(registry, thread, &about, slot, status, ran);
+    return status;
+}
+
+bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
+                  pnx__run run)
+{
+    pnx__slot *slot = run.slot;
+    uint64_t word = run.word;
+    uint64_t next;
+    do {
+        /* MOVED is part of what must be equal: else the timekeeper took it out of our batch. */
+        if (PNX_UNLIKELY(!same_attempt(word, run.word) ||
+                         ((word ^ run.word) & PNX__MOVED) != 0))
+            return false;
+        next = pnx__with_state(word, PNX_RUNNING) & ~(uint64_t)PNX__MOVED;
+        next = pnx__with_attempt(next, (pnx__attempt_of(word) + 1) & 0xff);
+        if (PNX_UNLIKELY(only_fallbacks(registry)) && (word & PNX__TICK) == 0 &&
+            pnx__kind_of(slot)->has_fallback)
+            next |= PNX__FALLBACK;
+        /* Acquire: the slot's fields; release: for the timekeeper and completions. */
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (PNX_LIKELY((next & PNX__TICK) == 0))
+        pnx__account(thread, pnx__kind_of(slot), PNX__N_STARTED);
+    if (PNX_UNLIKELY((next & PNX__SETTLED) != 0)) {
+        const pnx__about about = pnx__about_slot(registry, slot, next);
+        pnx__outcome(registry, thread, &about, slot, PNX_OK, -1);
+        return true;
+    }
+    pnx__attempt(registry, thread, worker, slot, next);
+    return true;
+}
+
+bool pnx__help(struct pnx_registry *registry, pnx__thread *thread)
+{
+    /* As many as were dropped since the last time, and of kinds that said that they are quick. */
+    pnx__run runs[PNX__BACKLOG_REPORT];
+    if (pthread_mutex_trylock(&registry->dispatch) != 0)
+        return false;
+    unsigned count = pnx__pick_quick(registry, runs, PNX__BACKLOG_REPORT);
+    pthread_mutex_unlock(&registry->dispatch);
+    atomic_fetch_sub_explicit(&registry->backlog, count, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++)
+        pnx__run_one(registry, thread, NULL, runs[i]);
+    return count > 0;
+}
+
+void pnx__drain_inline(struct pnx_registry *registry)
+{
+    /* A release that drops another resource comes here again; the outer loop will run it. */
+    if (draining_inline)
+        return;
+    draining_inline = true;
+    pnx__thread *thread = pnx__thread_get(registry);
+    for (;;) {
+        pthread_mutex_lock(&registry->dispatch);
+        pnx__slot *slot = pnx__pick_any(registry);
+        pthread_mutex_unlock(&registry->dispatch);
+        if (slot == NULL)
+            break;
+        pnx__run run = {slot, atomic_load_explicit(&slot->word, memory_order_acquire)};
+        pnx__account(thread, pnx__kind_of(slot), PNX__N_SCHEDULE_FAILED);
+        pnx__tell(registry, PNX_EVENT_SCHEDULE_FAILED, slot, run.word, PNX_ESHUTDOWN);
+        pnx__run_one(registry, thread, NULL, run);
+    }
+    draining_inline = false;
+}
