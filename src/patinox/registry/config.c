@@ -43,6 +43,9 @@ struct field {
 
 #define FIELD(NAME) #NAME, offsetof(pnx_config, NAME), sizeof(((pnx_config *)NULL)->NAME)
 
+/* The finest that timers can tell apart. */
+#define A_TICK PNX_MS(1)
+
 /* ---- defaults that depend -------------------------------------------------------------------- */
 
 static uint64_t lesser(uint64_t a, uint64_t b)
@@ -73,8 +76,11 @@ static uint64_t default_backlog(const pnx_config *config)
 
 static uint64_t default_retry_delay(const pnx_config *config)
 {
-    const pnx_duration standard = PNX_MS(100), most = config->retry_delay_max;
-    return (uint64_t)(most > 0 && most < standard ? most : standard);
+    const pnx_duration most = config->retry_delay_max;
+    if (most == 0 || most > PNX_MS(100)) {
+        return (uint64_t)PNX_MS(100);
+    }
+    return most > A_TICK ? (uint64_t)most : A_TICK;
 }
 
 static uint64_t default_retry_delay_max(const pnx_config *config)
@@ -93,8 +99,6 @@ static uint64_t default_seed(const pnx_config *config)
 /* ---- the fields ------------------------------------------------------------------------------ */
 
 #define FOREVER ((uint64_t)PNX_FOREVER)
-/* The finest that timers can tell apart. */
-#define A_TICK ((uint64_t)PNX_MS(1))
 
 static const struct field fields[] = {
     {FIELD(name), NULL, TEXT, .low = 1, .high = 31, .standard_text = "patinox"},
