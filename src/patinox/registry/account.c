@@ -21,13 +21,9 @@
 
 pnx__tally *pnx__tally_make(pnx__thread *thread, pnx__kind *kind)
 {
-    pnx__tally *tally =
-        atomic_load_explicit(&thread->tallies[kind->index], memory_order_relaxed);
-    if (tally == NULL) {
-        tally = pnx__alloc(sizeof *tally);
-        /* Release: pairs with the acquire in `read_count`: a reader sees zeros, not garbage. */
-        atomic_store_explicit(&thread->tallies[kind->index], tally, memory_order_release);
-    }
+    pnx__tally *tally = pnx__alloc(sizeof *tally);
+    /* Release: pairs with the acquire in read_count: a reader sees zeros, not garbage. */
+    atomic_store_explicit(&thread->tallies[kind->index], tally, memory_order_release);
     return tally; /* NULL: the shared one is used */
 }
 

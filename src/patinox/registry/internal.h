@@ -60,6 +60,7 @@ enum {
     PNX__REASON_SHIFT = 6,
     PNX__REASON = 7 << PNX__REASON_SHIFT,
     PNX__PENDING = 1 << 9,   /* RUNNING: the attempt answered PNX_PENDING */
+    PNX__KEPT = 1 << 9,      /* FAILED, ABANDONED: is in the list of those that are kept */
     PNX__WAITED = 1 << 10,   /* somebody waits for the outcome: slot->waiters */
     PNX__TIMER = 1 << 11,    /* its timer is, or was, armed: unlink it before the slot is reused */
     PNX__HOOKED = 1 << 12,   /* slot->hook wants to know when it ends */
@@ -262,8 +263,7 @@ typedef struct pnx__about {
 
 #define PNX__KIND_CACHE 8
 typedef struct pnx__thread {
-    struct pnx_registry *registry;
-    uint64_t registry_serial;
+    _Atomic(struct pnx_registry *) registry; /* NULL: it was destroyed */
     struct pnx__thread *next_of_thread; /* this thread's block of another registry */
     pnx__magazine *loaded, *spare; /* never NULL */
     uint32_t scheduled_unreported; /* drops since the backlog was last told */
@@ -363,7 +363,6 @@ enum pnx__phase {
 
 struct pnx_registry {
     /* Read by every operation, written never or hardly ever. */
-    uint64_t serial;
     pnx__instance instance;
     uint32_t fork_epoch;
     _Atomic uint32_t intake_closed;
@@ -512,8 +511,10 @@ void pnx__threads_done(struct pnx_registry *registry);
 static inline pnx__thread *pnx__thread_get(struct pnx_registry *registry)
 {
     pnx__thread *thread = pnx__thread_cached;
-    if (PNX_LIKELY(thread != NULL && thread->registry == registry &&
-                   thread->registry_serial == registry->serial))
+    /* Relaxed: only the destruction of that registry changes it, and whoever uses a registry keeps
+     * it from being destroyed meanwhile. */
+    if (PNX_LIKELY(thread != NULL && atomic_load_explicit(&thread->registry,
+                                                          memory_order_relaxed) == registry))
         return thread;
     return pnx__thread_find(registry);
 }
@@ -531,6 +532,13 @@ static inline pnx__kind *pnx__kind_of(const pnx__slot *slot)
 /* ---- account.c ------------------------------------------------------------------------------- */
 
 pnx__tally *pnx__tally_make(pnx__thread *thread, pnx__kind *kind);
+/* This thread's counters of a kind, made if need be: not on the way of a drop. May be NULL. */
+static inline pnx__tally *pnx__tally_get(pnx__thread *thread, pnx__kind *kind)
+{
+    pnx__tally *tally =
+        atomic_load_explicit(&thread->tallies[kind->index], memory_order_relaxed);
+    return PNX_LIKELY(tally != NULL) ? tally : pnx__tally_make(thread, kind);
+}
 /* Counts one transition. Release: a snapshot that sees it sees all that happened before. */
 static inline void pnx__account(pnx__thread *thread, pnx__kind *kind, pnx__count what)
 {
@@ -768,6 +776,15 @@ size_t pnx__kept_trim(struct pnx_registry *registry, pnx__thread *thread, uint64
 /* An abandoned one was given back after all: it leaves the list. */
 void pnx__kept_settle(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                       uint32_t generation);
+/* A mutex that a fork child finds unlocked, whoever held it in the parent. */
+typedef struct pnx__process_mutex {
+    pthread_mutex_t mutex;
+    _Atomic uint32_t epoch;
+} pnx__process_mutex;
+#define PNX__PROCESS_MUTEX {PTHREAD_MUTEX_INITIALIZER, 0}
+/* True: this is the first time in a fork child. */
+bool pnx__process_mutex_lock(pnx__process_mutex *mutex);
+void pnx__process_mutex_unlock(pnx__process_mutex *mutex);
 void pnx__process_add(struct pnx_registry *registry);
 void pnx__process_remove(struct pnx_registry *registry);
 void pnx__process_lock(void);

@@ -15,19 +15,43 @@
 #include <string.h>
 #include <unistd.h>
 
-static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
+static pnx__process_mutex process_lock = PNX__PROCESS_MUTEX;
 static pnx__list registries = {&registries, &registries};
+static pnx__process_mutex default_lock = PNX__PROCESS_MUTEX;
 static _Atomic(pnx_registry *) default_registry;
-static pthread_mutex_t default_lock = PTHREAD_MUTEX_INITIALIZER;
+
+bool pnx__process_mutex_lock(pnx__process_mutex *mutex)
+{
+    const uint32_t current = pnx__fork_epoch();
+    uint32_t epoch = atomic_load_explicit(&mutex->epoch, memory_order_acquire);
+    bool child = false;
+    /* In a fork child, the first to come makes it anew: its owner is not in this process. */
+    if (PNX_UNLIKELY(epoch != current) &&
+        atomic_compare_exchange_strong_explicit(&mutex->epoch, &epoch, current,
+                                                memory_order_acq_rel, memory_order_acquire) &&
+        epoch != 0) {
+        child = true;
+        (void)pthread_mutex_init(&mutex->mutex, NULL);
+    }
+    pthread_mutex_lock(&mutex->mutex);
+    return child;
+}
+
+void pnx__process_mutex_unlock(pnx__process_mutex *mutex)
+{
+    pthread_mutex_unlock(&mutex->mutex);
+}
 
 void pnx__process_lock(void)
 {
-    pthread_mutex_lock(&process_lock);
+    /* The parent's registries are the parent's, and its list may have been half changed. */
+    if (pnx__process_mutex_lock(&process_lock))
+        pnx__list_init(&registries);
 }
 
 void pnx__process_unlock(void)
 {
-    pthread_mutex_unlock(&process_lock);
+    pnx__process_mutex_unlock(&process_lock);
 }
 
 /* ---- at exit --------------------------------------------------------------------------------- */
@@ -91,20 +115,20 @@ static void at_exit(void)
 {
     int strict = 0;
     /* No lock is held while releases run; registries made meanwhile are at the end of the list. */
-    pthread_mutex_lock(&process_lock);
+    pnx__process_lock();
     pnx__list *node = registries.next;
     while (node != &registries) {
         struct pnx_registry *registry = pnx__container_of(node, struct pnx_registry, node);
         if (!pnx__forked(registry)) {
-            pthread_mutex_unlock(&process_lock);
+            pnx__process_unlock();
             const int status = end_registry(registry);
             if (strict == 0)
                 strict = status;
-            pthread_mutex_lock(&process_lock);
+            pnx__process_lock();
         }
         node = registry->node.next;
     }
-    pthread_mutex_unlock(&process_lock);
+    pnx__process_unlock();
     if (strict != 0) {
         /* exit(3) may not be called again from here: flush, and end with the status asked for. */
         (void)fflush(NULL);
@@ -124,16 +148,16 @@ void pnx__process_add(struct pnx_registry *registry)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, hook_exit);
-    pthread_mutex_lock(&process_lock);
+    pnx__process_lock();
     pnx__list_push_back(&registries, &registry->node);
-    pthread_mutex_unlock(&process_lock);
+    pnx__process_unlock();
 }
 
 void pnx__process_remove(struct pnx_registry *registry)
 {
-    pthread_mutex_lock(&process_lock);
+    pnx__process_lock();
     pnx__list_remove(&registry->node);
-    pthread_mutex_unlock(&process_lock);
+    pnx__process_unlock();
     pnx_registry *expected = registry;
     atomic_compare_exchange_strong(&default_registry, &expected, NULL);
 }
@@ -144,7 +168,7 @@ pnx_registry *pnx_registry_default(void)
     pnx_registry *registry = atomic_load_explicit(&default_registry, memory_order_acquire);
     if (PNX_LIKELY(registry != NULL) && !pnx__forked(registry))
         return registry;
-    pthread_mutex_lock(&default_lock);
+    (void)pnx__process_mutex_lock(&default_lock);
     registry = atomic_load_explicit(&default_registry, memory_order_relaxed);
     if (registry == NULL || pnx__forked(registry)) {
         pnx_error err = {0};
@@ -156,6 +180,6 @@ pnx_registry *pnx_registry_default(void)
             pnx__log(PNX_LOG_ERROR, "no default registry: %s", err.message);
         }
     }
-    pthread_mutex_unlock(&default_lock);
+    pnx__process_mutex_unlock(&default_lock);
     return registry;
 }

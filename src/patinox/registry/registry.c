@@ -9,8 +9,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static _Atomic uint64_t next_serial = 1;
-
 static void free_parts(struct pnx_registry *registry)
 {
     (void)pnx__hub_destroy(registry->hub, 0);
@@ -44,7 +42,6 @@ static struct pnx_registry *make_parts(const pnx_config *config, pnx_error *err)
         (void)pnx_fail(err, PNX_ENOMEM, "no memory for registry %s", config->name);
         return NULL;
     }
-    registry->serial = atomic_fetch_add_explicit(&next_serial, 1, memory_order_relaxed);
     registry->fork_epoch = pnx__fork_epoch();
     registry->instance = pnx__instance_make();
     registry->config = *config;

@@ -26,6 +26,7 @@ void pnx__kept_add(struct pnx_registry *registry, pnx__slot *slot)
         registry->kept_first = slot->index;
     registry->kept_last = slot->index;
     registry->kept_count++;
+    atomic_fetch_or_explicit(&slot->word, PNX__KEPT, memory_order_release);
 }
 
 /* Takes it out and ends its generation; the caller gives the slot away. Dispatch lock held. */
@@ -82,11 +83,9 @@ void pnx__kept_settle(struct pnx_registry *registry, pnx__thread *thread, pnx__s
 {
     pthread_mutex_lock(&registry->dispatch);
     const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
-    /* It may have been forgotten meanwhile; and it is in the list only once its end was tied up. */
-    const bool there = pnx__generation_of(word) == generation &&
-                       pnx__state_of(word) == PNX_ABANDONED &&
-                       (registry->kept_first == slot->index ||
-                        kept_at(registry, slot->kept.previous) != NULL);
+    /* Unless it was forgotten meanwhile. */
+    const bool there =
+        pnx__generation_of(word) == generation && pnx__state_of(word) == PNX_ABANDONED;
     if (there)
         kept_remove(registry, slot);
     pthread_mutex_unlock(&registry->dispatch);

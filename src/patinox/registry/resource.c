@@ -48,7 +48,7 @@ pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_kind *kind, con
         runtime = pnx__kind_find(registry, kind, ret_status, err);
         if (runtime == NULL)
             return NULL;
-        (void)pnx__tally_make(thread, runtime);
+        (void)pnx__tally_get(thread, runtime);
         thread->kinds[cached].kind = kind;
         thread->kinds[cached].runtime = runtime;
     }

@@ -118,7 +118,11 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
         more = pnx__uncap(registry, about->kind);
     if ((final & PNX__WAITED) != 0)
         pnx__waiters_end(slot, status, state == PNX_ABANDONED);
-    if (state == PNX_DONE) {
+    /* An abandoned one whose late attempt has succeeded by now is as good as done. */
+    const bool gone =
+        state == PNX_DONE ||
+        (atomic_load_explicit(&slot->word, memory_order_acquire) & PNX__SETTLED) != 0;
+    if (gone) {
         if ((final & PNX__META) != 0) {
             pnx__meta_free(slot->meta);
             slot->meta = NULL;
@@ -130,12 +134,10 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
         pnx__kept_add(registry, slot);
     }
     pthread_mutex_unlock(&registry->dispatch);
-    if (state == PNX_DONE) {
-        if (pnx__generation_of(pnx__freed(final)) != 0)
-            pnx__slot_give(registry, thread, slot);
-    } else {
-        pnx__kept_trim(registry, thread, registry->config.failures_kept);
-    }
+    if (!gone)
+        (void)pnx__kept_trim(registry, thread, registry->config.failures_kept);
+    else if (pnx__generation_of(pnx__freed(final)) != 0)
+        pnx__slot_give(registry, thread, slot);
     if (hook != NULL)
         hook->ended(hook, about->id, about->kind->kind, about->site, status);
     if (more)
@@ -169,6 +171,8 @@ static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__
     uint64_t next = pnx__with_state(current, PNX_WAITING) | PNX__TIMER | flags;
     next &= ~(uint64_t)(PNX__PENDING | PNX__CAPPED);
     bool more = false;
+    if ((current & PNX__TIMER) != 0)
+        pnx__timer_cancel(registry, slot); /* of an expiry, or of a pending attempt */
     pthread_mutex_lock(&registry->dispatch);
     if (!atomic_compare_exchange_strong_explicit(&slot->word, &current, next, memory_order_acq_rel,
                                                  memory_order_relaxed)) {
@@ -232,6 +236,7 @@ void pnx__retry_due(struct pnx_registry *registry, pnx__slot *slot)
                                                     memory_order_relaxed));
     pnx__account(pnx__thread_get(registry), pnx__kind_of(slot), PNX__N_REQUEUED);
     pthread_mutex_unlock(&registry->dispatch);
+    pnx__timer_cancel(registry, slot); /* it may not have been the timer that sent us */
     atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
     pnx__queue(registry, slot, pnx__rank_of(next));
 }
@@ -274,8 +279,15 @@ static void late(struct pnx_registry *registry, pnx__thread *thread, const pnx__
             pthread_mutex_unlock(&registry->dispatch);
             break;
         case PNX_ABANDONED: /* stays counted as that; but nothing is left to list */
-            pnx__kept_settle(registry, thread, slot, pnx__generation_of(word));
-            return;
+            if ((word & PNX__KEPT) != 0) {
+                pnx__kept_settle(registry, thread, slot, pnx__generation_of(word));
+                return;
+            }
+            next = word | PNX__SETTLED; /* whoever abandoned it is about to list it */
+            if (atomic_compare_exchange_weak_explicit(&slot->word, &word, next,
+                                                      memory_order_acq_rel, memory_order_acquire))
+                return;
+            break;
         default:
             return;
         }
@@ -323,8 +335,11 @@ static void tick_outcome(struct pnx_registry *registry, pnx__thread *thread,
 static void go_pending(struct pnx_registry *registry, const pnx__about *about, pnx__slot *slot,
                        pnx_time deadline)
 {
-    uint64_t word = about->word;
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     uint64_t next;
+    /* The timer of an expiry may still be armed: it must not be taken for this deadline. */
+    if ((word & PNX__TIMER) != 0 && same_attempt(word, about->word))
+        pnx__timer_cancel(registry, slot);
     do {
         if (!same_attempt(word, about->word))
             return; /* completed already */
@@ -393,7 +408,7 @@ bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx_
             if (go_fallback(registry, thread, slot, about, word, 0))
                 return true;
         } else {
-            const uint64_t final = pnx__with_state(word, PNX_FAILED);
+            const uint64_t final = pnx__with_state(word, PNX_FAILED) & ~(uint64_t)PNX__PENDING;
             if (atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
                                                       memory_order_acq_rel, memory_order_acquire)) {
                 pnx__account(thread, kind, PNX__N_FAILED);
@@ -632,6 +647,8 @@ bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worke
         /* Acquire: the slot's fields; release: for the timekeeper and completions. */
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
+    if (worker != NULL && thread != NULL)
+        (void)pnx__tally_get(thread, pnx__kind_of(slot));
     if (PNX_LIKELY((next & PNX__TICK) == 0))
         pnx__account(thread, pnx__kind_of(slot), PNX__N_STARTED);
     if (PNX_UNLIKELY((next & PNX__SETTLED) != 0)) {

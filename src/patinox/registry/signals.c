@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 
-static pthread_mutex_t signals_lock = PTHREAD_MUTEX_INITIALIZER;
+static pnx__process_mutex signals_lock = PNX__PROCESS_MUTEX;
 static struct {
     _Atomic(pnx_registry *) registry;
     struct sigaction before;
@@ -27,7 +27,7 @@ pnx_status pnx_shutdown_on_signal(pnx_registry *registry, int number, pnx_error 
     if (number <= 0 || number >= NSIG || number == SIGKILL || number == SIGSTOP)
         return pnx_fail(err, PNX_EINVAL, "signal %d cannot be handled", number);
     pnx_status status = PNX_OK;
-    pthread_mutex_lock(&signals_lock);
+    (void)pnx__process_mutex_lock(&signals_lock);
     struct sigaction before;
     struct sigaction ours = {.sa_handler = handler, .sa_flags = SA_RESTART};
     (void)sigfillset(&ours.sa_mask);
@@ -48,13 +48,13 @@ pnx_status pnx_shutdown_on_signal(pnx_registry *registry, int number, pnx_error 
             status = pnx_fail(err, PNX_EINVAL, "signal %d cannot be handled: %m", number);
         }
     }
-    pthread_mutex_unlock(&signals_lock);
+    pnx__process_mutex_unlock(&signals_lock);
     return status;
 }
 
 void pnx__signals_forget(struct pnx_registry *registry)
 {
-    pthread_mutex_lock(&signals_lock);
+    (void)pnx__process_mutex_lock(&signals_lock);
     for (int number = 1; number < NSIG; number++) {
         if (atomic_load_explicit(&signals[number].registry, memory_order_relaxed) != registry)
             continue;
@@ -64,5 +64,5 @@ void pnx__signals_forget(struct pnx_registry *registry)
             (void)sigaction(number, &signals[number].before, NULL);
         atomic_store_explicit(&signals[number].registry, NULL, memory_order_release);
     }
-    pthread_mutex_unlock(&signals_lock);
+    pnx__process_mutex_unlock(&signals_lock);
 }

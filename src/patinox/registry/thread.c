@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What each thread keeps for each registry it uses: magazines of free slots, counters, histograms.
- * When the thread ends, all of it goes back; when the registry ends first, the thread's pointers to
- * it are recognised as stale by the registry's serial number.
+ * When the thread ends, all of it goes back; when the registry ends first, an empty block is left
+ * that its thread frees when it comes by.
  *
  * The blocks of one thread form a list under pnx__thread_first; the one used last is cached. The key
  * destructor may run while a registry is being destroyed by another thread: both hold the process
@@ -20,7 +20,7 @@ static bool thread_key_made;
 /* Gives magazines and counters back to the registry. Process lock held; the registry exists. */
 static void block_retire(pnx__thread *thread)
 {
-    struct pnx_registry *registry = thread->registry;
+    struct pnx_registry *registry = atomic_load_explicit(&thread->registry, memory_order_relaxed);
     pthread_mutex_lock(&registry->dispatch);
     pnx__account_retire(registry, thread);
     pnx__list_remove(&thread->node);
@@ -43,9 +43,11 @@ static void thread_ended(void *first)
         pnx__thread *next = thread->next_of_thread;
         /* A block whose registry is gone was freed with it, so that it is not in this list: see
          * pnx__threads_done, which leaves only a stub behind. */
-        if (thread->registry == NULL)
+        struct pnx_registry *registry =
+            atomic_load_explicit(&thread->registry, memory_order_relaxed);
+        if (registry == NULL)
             pnx__free(thread);
-        else if (!pnx__forked(thread->registry))
+        else if (!pnx__forked(registry))
             block_retire(thread);
         thread = next;
     }
@@ -60,7 +62,8 @@ static void key_make(void)
 pnx__thread *pnx__thread_find(struct pnx_registry *registry)
 {
     for (pnx__thread *thread = pnx__thread_first; thread != NULL; thread = thread->next_of_thread)
-        if (thread->registry == registry && thread->registry_serial == registry->serial) {
+        /* Relaxed, as in pnx__thread_get. */
+        if (atomic_load_explicit(&thread->registry, memory_order_relaxed) == registry) {
             pnx__thread_cached = thread;
             return thread;
         }
@@ -73,7 +76,7 @@ static void stubs_free(void)
     pnx__process_lock();
     for (pnx__thread **link = &pnx__thread_first; *link != NULL;) {
         pnx__thread *thread = *link;
-        if (thread->registry == NULL) {
+        if (atomic_load_explicit(&thread->registry, memory_order_relaxed) == NULL) {
             *link = thread->next_of_thread;
             pnx__free(thread);
         } else {
@@ -103,8 +106,7 @@ pnx__thread *pnx__thread_make(struct pnx_registry *registry)
         pnx__free(histograms);
         return NULL;
     }
-    thread->registry = registry;
-    thread->registry_serial = registry->serial;
+    atomic_store_explicit(&thread->registry, registry, memory_order_relaxed);
     thread->loaded = loaded;
     thread->spare = spare;
     if (histograms != NULL) {
@@ -140,7 +142,8 @@ void pnx__threads_done(struct pnx_registry *registry)
         pnx__free(thread->queue_wait);
         thread->loaded = thread->spare = NULL;
         thread->queue_wait = NULL;
-        thread->registry = NULL;
+        /* From here on the block belongs to its thread alone. */
+        atomic_store_explicit(&thread->registry, NULL, memory_order_relaxed);
     }
     pnx__process_unlock();
 }
