@@ -3,7 +3,7 @@
  * What the guard macros call: reserve → arm → drop, take or close. Drop allocates nothing, takes no
  * lock and cannot fail; in a fork child it does what the kind says about forks.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <patinox/guard.h>
 

@@ -7,7 +7,7 @@
  * comes to the front list when another one of the kind has ended. So equal ranks are first in, first
  * out, except for what a limit holds back.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <sched.h>
 
@@ -58,14 +58,14 @@ static pnx__link *inbox_peek(pnx__inbox *inbox)
     pnx__link *head = atomic_load_explicit(&inbox->head, memory_order_relaxed);
     if (head != &inbox->stub)
         return head;
-    /* Acquire: pairs with the release in inbox_push. */
+    /* Acquire: pairs with the release in pnx__inbox_push. */
     return atomic_load_explicit(&head->next, memory_order_acquire);
 }
 
 static pnx__link *inbox_pop(pnx__inbox *inbox)
 {
     pnx__link *head = atomic_load_explicit(&inbox->head, memory_order_relaxed);
-    /* Acquire, here and below: pairs with the release in inbox_push. */
+    /* Acquire, here and below: pairs with the release in pnx__inbox_push. */
     pnx__link *next = atomic_load_explicit(&head->next, memory_order_acquire);
     if (head == &inbox->stub) {
         if (next == NULL)

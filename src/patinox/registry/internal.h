@@ -580,10 +580,8 @@ static inline void pnx__tell(struct pnx_registry *registry, pnx_event_type type,
 /* ---- notify.c: waking workers ---------------------------------------------------------------- */
 
 void pnx__inbox_init(pnx__inbox *inbox);
-/* Puts it in the inbox of its rank and sees to it that somebody comes for it. */
-void pnx__queue(struct pnx_registry *registry, pnx__slot *slot, unsigned rank);
-/* There may be work: makes sure that a worker looks. */
-void pnx__notify(struct pnx_registry *registry);
+/* The slow path of pnx__notify: nobody scans. */
+void pnx__notify_slow(struct pnx_registry *registry, uint32_t idle);
 bool pnx__work_visible(struct pnx_registry *registry);
 void pnx__scanning_leave(struct pnx_registry *registry);
 void pnx__scanning_enter(struct pnx_registry *registry);
@@ -648,21 +646,6 @@ void pnx__abandon_waiting(struct pnx_registry *registry, pnx__slot *slot);
 void pnx__drain_inline(struct pnx_registry *registry);
 /* When the next tick of a periodic resource is due. */
 pnx_time pnx__period_next(struct pnx_registry *registry, const pnx__slot *slot);
-/* LIVE → QUEUED. False: it was not live any more (`*word` tells what it is). Two halves: the claim,
- * and what the claimer must do next, with no lock held. */
-bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
-                         uint64_t flags);
-void pnx__schedule_queue(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
-                         uint64_t claimed);
-static inline bool pnx__schedule(struct pnx_registry *registry, pnx__thread *thread,
-                                 pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
-                                 uint64_t flags)
-{
-    if (!pnx__schedule_claim(slot, word, reason, rank, flags))
-        return false;
-    pnx__schedule_queue(registry, thread, slot, *word);
-    return true;
-}
 /* A thread tells of its drops this many at a time. */
 #define PNX__BACKLOG_REPORT 64
 /* 200 pauses are some 4 us (21 ns each on a Zen 5, more on Skylake and later Intel cores). */
@@ -704,12 +687,10 @@ void pnx__waiters_end(pnx__slot *slot, pnx_status status, bool abandoned);
 /* Every 64th resource of a thread is measured: three clock reads (60 ns) cost each 1 ns then. */
 #define PNX__SAMPLE_EVERY 64
 
-/* Guards, and those who register without one: reserve → arm → take, or cancel. */
-pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_kind *kind, const pnx_site *site,
-                        pnx_status *ret_status, pnx_error *err);
-void pnx__arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t a, uint64_t b, uint64_t c);
+/* The slow path of pnx__reserve; reserve, arm and take are in resource.h. */
+pnx__slot *pnx__reserve_slow(struct pnx_registry *registry, const pnx_kind *kind,
+                             const pnx_site *site, pnx_status *ret_status, pnx_error *err);
 void pnx__cancel(struct pnx_registry *registry, pnx__slot *slot);
-bool pnx__take(struct pnx_registry *registry, pnx__slot *slot, uint32_t generation);
 /* The slot of a resource that has not ended, or failed; else PNX_EALREADY, PNX_ENOTFOUND. */
 pnx_status pnx__find(struct pnx_registry *registry, pnx_id id, pnx__slot **ret_slot,
                      uint64_t *ret_word);
@@ -757,6 +738,8 @@ void pnx__timekeeper_end(struct pnx_registry *registry);
 int pnx__worker_start(struct pnx_registry *registry);
 /* Joins the threads that have ended. Takes the dispatch lock. */
 void pnx__workers_join_ended(struct pnx_registry *registry);
+/* After that: how many threads there still are. */
+unsigned pnx__workers_left(struct pnx_registry *registry);
 /* Replaces hung or ended workers as far as the limits allow. Dispatch lock held. */
 void pnx__workers_replace(struct pnx_registry *registry);
 /* Ends all workers that do not hang, or gives up at `deadline`. They are still to be joined. */

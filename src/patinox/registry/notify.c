@@ -20,7 +20,7 @@
  * counts a push between its two steps as something: the looker then yields until it is whole, instead
  * of making every push pay for a second full barrier.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 
 /* ---- inbox ----------------------------------------------------------------------------------- */
@@ -30,15 +30,6 @@ void pnx__inbox_init(pnx__inbox *inbox)
     atomic_store_explicit(&inbox->stub.next, NULL, memory_order_relaxed);
     atomic_store_explicit(&inbox->tail, &inbox->stub, memory_order_relaxed);
     atomic_store_explicit(&inbox->head, &inbox->stub, memory_order_relaxed);
-}
-
-static inline void inbox_push(pnx__inbox *inbox, pnx__link *link)
-{
-    atomic_store_explicit(&link->next, NULL, memory_order_relaxed);
-    /* seq_cst: the queuing thread's half of the Dekker pair; releases the slot's fields too. */
-    pnx__link *previous = atomic_exchange_explicit(&inbox->tail, link, memory_order_seq_cst);
-    /* Release: pairs with the acquire of `next` in inbox_pop (dispatch.c). */
-    atomic_store_explicit(&previous->next, link, memory_order_release);
 }
 
 static inline bool inbox_visible(const pnx__inbox *inbox)
@@ -86,24 +77,14 @@ static void call_if_needed(struct pnx_registry *registry)
     }
 }
 
-void pnx__notify(struct pnx_registry *registry)
+void pnx__notify_slow(struct pnx_registry *registry, uint32_t idle)
 {
-    /* seq_cst: the queuing thread's second half of the Dekker pair. */
-    uint32_t idle = atomic_load_explicit(&registry->idle, memory_order_seq_cst);
-    if (PNX_LIKELY((idle & (PNX__IDLE_SCANNING | PNX__IDLE_WOKEN)) != 0))
-        return;
     if (PNX_UNLIKELY((idle & PNX__IDLE_INLINE) != 0))
         pnx__drain_inline(registry);
     else if (!registry->manual)
         call_if_needed(registry);
     else if (registry->config.wake != NULL)
         registry->config.wake(registry->config.wake_context);
-}
-
-void pnx__queue(struct pnx_registry *registry, pnx__slot *slot, unsigned rank)
-{
-    inbox_push(&registry->inboxes[rank], &slot->link);
-    pnx__notify(registry);
 }
 
 void pnx__scanning_leave(struct pnx_registry *registry)

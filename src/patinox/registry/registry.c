@@ -159,10 +159,10 @@ pnx_status pnx_registry_destroy(pnx_registry *registry, pnx_error *err)
         return pnx_fail(err, PNX_EBUSY, "registry %s was not shut down: call "
                                         "pnx_registry_shutdown first",
                         registry->name);
-    pnx__workers_join_ended(registry);
-    if (registry->workers_alive > 0)
+    const unsigned hung = pnx__workers_left(registry);
+    if (hung > 0)
         return pnx_fail(err, PNX_EBUSY, "registry %s: %u hung workers may still come back to it",
-                        registry->name, registry->workers_alive);
+                        registry->name, hung);
     const size_t held = count_held(registry);
     if (held > 0)
         return pnx_fail(err, PNX_EBUSY, "registry %s: %zu guards or other owners still hold "

@@ -196,6 +196,8 @@ pnx_status pnx_registry_report(pnx_registry *registry, pnx_report *ret, pnx_erro
     if (pnx__report_fill(registry, ret) != PNX_OK)
         return pnx_fail(err, PNX_ENOMEM, "registry %s: no memory to list what is left",
                         registry->name);
+    pthread_mutex_lock(&registry->dispatch);
     ret->threads_left = registry->workers_hung;
+    pthread_mutex_unlock(&registry->dispatch);
     return PNX_OK;
 }

@@ -2,7 +2,7 @@
 /*
  * Asking for releases by id: later, now, many, of a kind, all; and completing those that are pending.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <string.h>
 

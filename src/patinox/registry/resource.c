@@ -5,19 +5,19 @@
  * Reading is wait-free: copy the fields, then look whether the word still has the same generation;
  * if not, the resource was given back meanwhile. All fields that are read so are atomic.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <execinfo.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- reserving and arming: the guard's two steps, used without a guard ----------------------- */
+/* ---- reserving: all but the fast path, which is in resource.h -------------------------------- */
 
-pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_kind *kind, const pnx_site *site,
-                        pnx_status *ret_status, pnx_error *err)
+pnx__slot *pnx__reserve_slow(struct pnx_registry *registry, const pnx_kind *kind,
+                             const pnx_site *site, pnx_status *ret_status, pnx_error *err)
 {
     *ret_status = PNX_OK;
-    if (PNX_UNLIKELY(registry == NULL || kind == NULL)) {
+    if (registry == NULL || kind == NULL) {
         *ret_status = pnx_fail(err, PNX_EINVAL, "no %s given",
                                registry == NULL ? "registry" : "kind");
         return NULL;
@@ -28,79 +28,38 @@ pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_kind *kind, con
                                registry->name);
         return NULL;
     }
-    /* Relaxed: a reservation that races with the begin of a shutdown is as if it had come before. */
-    if (PNX_UNLIKELY(atomic_load_explicit(&registry->intake_closed, memory_order_relaxed) != 0)) {
+    if (atomic_load_explicit(&registry->intake_closed, memory_order_relaxed) != 0) {
         *ret_status = pnx_fail(err, PNX_ESHUTDOWN, "registry %s is shutting down", registry->name);
         return NULL;
     }
-    pnx__thread *thread = pnx__thread_get(registry);
-    if (PNX_UNLIKELY(thread == NULL)) {
-        thread = pnx__thread_make(registry);
-        if (thread == NULL) {
-            *ret_status = pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for this thread",
-                                   registry->name);
-            return NULL;
-        }
+    pnx__thread *thread = pnx__thread_make(registry);
+    if (thread == NULL) {
+        *ret_status = pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for this thread",
+                               registry->name);
+        return NULL;
     }
-    const unsigned cached = ((uintptr_t)kind >> 6) % PNX__KIND_CACHE;
-    pnx__kind *runtime = thread->kinds[cached].runtime;
-    if (PNX_UNLIKELY(thread->kinds[cached].kind != kind)) {
-        runtime = pnx__kind_find(registry, kind, ret_status, err);
-        if (runtime == NULL)
-            return NULL;
-        (void)pnx__tally_get(thread, runtime);
-        thread->kinds[cached].kind = kind;
-        thread->kinds[cached].runtime = runtime;
-    }
-    pnx__slot *slot;
-    if (PNX_LIKELY(thread->loaded->count > 0)) {
-        slot = thread->loaded->slots[--thread->loaded->count];
-        /* The one after the next four: by the time it is taken, its line is here. */
-        if (thread->loaded->count >= 4)
-            __builtin_prefetch(thread->loaded->slots[thread->loaded->count - 4], 1);
-    } else {
-        slot = pnx__slot_take_slow(registry, thread, ret_status);
-        if (slot == NULL) {
-            if (*ret_status == PNX_ELIMIT)
-                pnx_fail(err, PNX_ELIMIT,
-                         "registry %s: all of its %llu resources are in use (resources_max)",
-                         registry->name, (unsigned long long)registry->config.resources_max);
-            else
-                pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for a resource of kind %s",
-                         registry->name, kind->name);
-            return NULL;
-        }
-    }
-    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
-    word = (word & ~(uint64_t)UINT32_MAX) | (uint64_t)runtime->rank << PNX__RANK_SHIFT |
-           PNX_RESERVED;
-    if (PNX_UNLIKELY(registry->timing != PNX_TIMING_NONE)) {
-        if (registry->timing == PNX_TIMING_ALL || thread->until_sample-- == 0) {
-            word |= PNX__SAMPLED;
-            thread->until_sample = PNX__SAMPLE_EVERY - 1;
-        }
-    }
-    atomic_store_explicit(&slot->kind, runtime, memory_order_relaxed);
-    atomic_store_explicit(&slot->site, site, memory_order_relaxed);
-    /* Release: a reader by id that sees this generation sees its fields. */
-    atomic_store_explicit(&slot->word, word, memory_order_release);
+    pnx__kind *runtime = pnx__kind_find(registry, kind, ret_status, err);
+    if (runtime == NULL)
+        return NULL;
+    (void)pnx__tally_get(thread, runtime);
+    thread->kinds[pnx__kind_hash(kind)].kind = kind;
+    thread->kinds[pnx__kind_hash(kind)].runtime = runtime;
+
+    pnx__slot *slot = thread->loaded->count > 0
+                          ? thread->loaded->slots[--thread->loaded->count]
+                          : pnx__slot_take_slow(registry, thread, ret_status);
+    if (slot == NULL && *ret_status == PNX_ELIMIT)
+        pnx_fail(err, PNX_ELIMIT, "registry %s: all of its %llu resources are in use (resources_max)",
+                 registry->name, (unsigned long long)registry->config.resources_max);
+    else if (slot == NULL)
+        pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for a resource of kind %s",
+                 registry->name, kind->name);
+    if (slot == NULL)
+        return NULL;
+    pnx__slot_reserve(registry, thread, slot, runtime, site);
     if (PNX_UNLIKELY(registry->backtraces))
         pnx__meta_backtrace(registry, slot);
     return slot;
-}
-
-void pnx__arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t a, uint64_t b, uint64_t c)
-{
-    atomic_store_explicit(&slot->value[0], a, memory_order_relaxed);
-    atomic_store_explicit(&slot->value[1], b, memory_order_relaxed);
-    atomic_store_explicit(&slot->value[2], c, memory_order_relaxed);
-    atomic_store_explicit(&slot->created, pnx__tick_time(registry), memory_order_relaxed);
-    const uint64_t word =
-        pnx__with_state(atomic_load_explicit(&slot->word, memory_order_relaxed), PNX_LIVE);
-    pnx__account(pnx__thread_get(registry), pnx__kind_of(slot), PNX__N_ARMED);
-    /* Release: from here on others may claim it; they see what was armed. */
-    atomic_store_explicit(&slot->word, word, memory_order_release);
-    pnx__tell(registry, PNX_EVENT_REGISTERED, slot, word, PNX_OK);
 }
 
 void pnx__cancel(struct pnx_registry *registry, pnx__slot *slot)
@@ -116,29 +75,6 @@ void pnx__cancel(struct pnx_registry *registry, pnx__slot *slot)
     atomic_store_explicit(&slot->word, word, memory_order_release);
     if (pnx__generation_of(word) != 0)
         pnx__slot_give(registry, pnx__thread_get(registry), slot);
-}
-
-bool pnx__take(struct pnx_registry *registry, pnx__slot *slot, uint32_t generation)
-{
-    pnx__thread *thread = pnx__thread_get(registry);
-    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
-    uint64_t next;
-    do {
-        if (pnx__generation_of(word) != generation || pnx__state_of(word) != PNX_LIVE)
-            return false;
-        /* With loose ends it is ours first, and free when they are tied up. */
-        next = PNX_LIKELY((word & PNX__LOOSE_ENDS) == 0) ? pnx__freed(word)
-                                                         : pnx__with_state(word, PNX_DONE);
-    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
-                                                    memory_order_relaxed));
-    pnx__account(thread, pnx__kind_of(slot), PNX__N_TAKEN);
-    if (PNX_UNLIKELY((word & PNX__LOOSE_ENDS) != 0)) {
-        const pnx__about about = pnx__about_slot(registry, slot, next);
-        pnx__finish(registry, thread, slot, &about, next, PNX_ECANCELED);
-    } else if (pnx__generation_of(next) != 0) {
-        pnx__slot_give(registry, thread, slot);
-    }
-    return true;
 }
 
 /* ---- public: registering --------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
  * the word settles late against on time: an attempt that finds its number gone, or its state moved
  * on, was declared late, and only reports. Nothing here holds a lock while foreign code runs.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <sched.h>
 
@@ -25,64 +25,7 @@ static bool same_attempt(uint64_t a, uint64_t b)
     return (a & who) == (b & who);
 }
 
-/* ---- scheduling ------------------------------------------------------------------------------ */
-
-bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
-                         uint64_t flags)
-{
-    uint64_t next;
-    const uint32_t generation = pnx__generation_of(*word);
-    do {
-        if (pnx__generation_of(*word) != generation)
-            return false;
-        if ((*word & PNX__TICK) != 0) {
-            /* It ticks right now: whoever ends the tick schedules the release. */
-            next = pnx__with_reason(*word, reason) | PNX__STOP | flags;
-        } else if (pnx__state_of(*word) == PNX_LIVE) {
-            next = pnx__with_reason(pnx__with_state(*word, PNX_QUEUED), reason) | flags;
-            next = pnx__with_attempt(next, 0);
-            if (rank >= 0)
-                next = pnx__with_rank(next, (unsigned)rank);
-        } else {
-            return false;
-        }
-        /* Acquire: what was armed; release: for whoever runs it. */
-    } while (!atomic_compare_exchange_weak_explicit(&slot->word, word, next, memory_order_acq_rel,
-                                                    memory_order_relaxed));
-    *word = next;
-    return true;
-}
-
-void pnx__schedule_queue(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
-                         uint64_t claimed)
-{
-    if (PNX_UNLIKELY((claimed & PNX__TICK) != 0))
-        return;
-    pnx__kind *kind = pnx__kind_of(slot);
-    pnx__account(thread, kind, PNX__N_SCHEDULED);
-    const bool measured = (claimed & PNX__SAMPLED) != 0;
-    atomic_store_explicit(&slot->since,
-                          measured ? pnx__precise(registry) : pnx__tick_time(registry),
-                          memory_order_relaxed);
-    if (PNX_UNLIKELY((claimed & PNX__LEAKED) != 0)) {
-        pnx__account(thread, kind, PNX__N_LEAKED);
-        pnx__tell(registry, PNX_EVENT_LEAKED, slot, claimed, PNX_OK);
-    }
-    pnx__tell(registry, PNX_EVENT_SCHEDULED, slot, claimed, PNX_OK);
-    if (PNX_LIKELY(thread != NULL)) {
-        if (PNX_UNLIKELY(++thread->scheduled_unreported >= PNX__BACKLOG_REPORT)) {
-            atomic_fetch_add_explicit(&registry->backlog, thread->scheduled_unreported,
-                                      memory_order_relaxed);
-            thread->scheduled_unreported = 0;
-            pnx__queue(registry, slot, pnx__rank_of(claimed));
-            pnx__backlog_check(registry, thread);
-            return;
-        }
-    } else {
-        atomic_fetch_add_explicit(&registry->backlog, 1, memory_order_relaxed);
-    }
-    pnx__queue(registry, slot, pnx__rank_of(claimed));
-}
+/* ---- the backlog ----------------------------------------------------------------------------- */
 
 void pnx__backlog_check(struct pnx_registry *registry, pnx__thread *thread)
 {

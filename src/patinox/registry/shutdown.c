@@ -14,7 +14,7 @@
  * word *before* the last drain, so whoever queues after that either finds a worker scanning, which
  * will look again, or drains the queue itself. Checked by tests/model/shutdown.pml.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -190,7 +190,7 @@ pnx_status pnx_registry_shutdown(pnx_registry *registry, const pnx_shutdown_opti
     if (!registry->shut_down)
         shut_down(registry, options != NULL ? options : &none, report);
     pnx_status status = pnx__report_fill(registry, report);
-    report->threads_left = registry->workers_alive;
+    report->threads_left = pnx__workers_left(registry);
     pthread_mutex_unlock(&registry->shutdown_lock);
     if (registry->manual)
         pnx__hub_deliver(registry->hub);

@@ -8,7 +8,7 @@
  * timekeeper itself raises it to "never" before it looks, and lowers it again after: so whatever
  * comes up while it looks is either seen or lowers it.
  */
-#include "registry/internal.h"
+#include "registry/resource.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -253,6 +253,15 @@ void pnx__workers_join_ended(struct pnx_registry *registry)
     }
 }
 
+unsigned pnx__workers_left(struct pnx_registry *registry)
+{
+    pnx__workers_join_ended(registry);
+    pthread_mutex_lock(&registry->dispatch);
+    const unsigned left = registry->workers_alive;
+    pthread_mutex_unlock(&registry->dispatch);
+    return left;
+}
+
 void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline)
 {
     pthread_mutex_lock(&registry->dispatch);
