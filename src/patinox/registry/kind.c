@@ -41,7 +41,7 @@ static pnx__kind *lookup(struct pnx_registry *registry, const pnx_kind *kind, un
 {
     for (unsigned i = hash(kind), n = 0; n < PNX__KIND_TABLE; i++, n++) {
         unsigned at = i % PNX__KIND_TABLE;
-        /* Acquire: pairs with the release in pnx__kind_find; who sees the entry sees its fields. */
+        /* Acquire: pairs with the release in enter; who sees the entry sees its fields. */
         pnx__kind *found =
             atomic_load_explicit(&registry->kind_table[at], memory_order_acquire);
         if (found == NULL) {
@@ -73,26 +73,25 @@ static void fill(struct pnx_registry *registry, pnx__kind *runtime, const pnx_ki
         runtime->cap = UINT32_MAX;
 }
 
-/* Enters a descriptor that is not in the table. */
+/* Enters a descriptor that is not in the table yet. Dispatch lock held. */
 static pnx__kind *enter(struct pnx_registry *registry, const pnx_kind *kind, pnx_status *ret_status,
                         pnx_error *err)
 {
-    pthread_mutex_lock(&registry->dispatch);
     unsigned at = 0;
     pnx__kind *runtime = lookup(registry, kind, &at);
     if (runtime != NULL)
-        goto out; /* another thread was faster */
-    uint32_t index = atomic_load_explicit(&registry->kind_count, memory_order_relaxed);
+        return runtime; /* another thread was faster */
+    const uint32_t index = atomic_load_explicit(&registry->kind_count, memory_order_relaxed);
     if (index == PNX__KINDS_MAX) {
         *ret_status = pnx_fail(err, PNX_ELIMIT, "registry %s: more than %d kinds (at kind %s)",
                                registry->name, PNX__KINDS_MAX, kind->name);
-        goto out;
+        return NULL;
     }
     runtime = pnx__alloc(sizeof *runtime);
     if (runtime == NULL) {
         *ret_status = pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for kind %s",
                                registry->name, kind->name);
-        goto out;
+        return NULL;
     }
     fill(registry, runtime, kind);
     runtime->index = index;
@@ -101,8 +100,6 @@ static pnx__kind *enter(struct pnx_registry *registry, const pnx_kind *kind, pnx
     atomic_store_explicit(&registry->kind_count, index + 1, memory_order_release);
     /* Release: pairs with the acquire in lookup. */
     atomic_store_explicit(&registry->kind_table[at], runtime, memory_order_release);
-out:
-    pthread_mutex_unlock(&registry->dispatch);
     return runtime;
 }
 
@@ -116,7 +113,10 @@ pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind,
     *ret_status = check(kind, err);
     if (*ret_status != PNX_OK)
         return NULL;
-    return enter(registry, kind, ret_status, err);
+    pthread_mutex_lock(&registry->dispatch);
+    runtime = enter(registry, kind, ret_status, err);
+    pthread_mutex_unlock(&registry->dispatch);
+    return runtime;
 }
 
 void pnx__kinds_done(struct pnx_registry *registry)
