@@ -86,7 +86,8 @@ typedef struct pnx_config {
     uint64_t seed;                  /**< of the jitter [random] */
     const pnx_clock *clock;         /**< needs PNX_MANUAL; borrowed [CLOCK_MONOTONIC] */
     void (*wake)(void *context);    /**< PNX_MANUAL: called, from any thread, when a step has
-                                         something to do; must not block [none] */
+                                         something to do; must not block. With it, only the thread
+                                         that steps runs releases; others that wait wait [none] */
     void *wake_context;
     bool use_environment;           /**< let PATINOX_* override [off] */
 } pnx_config;
@@ -198,6 +199,7 @@ typedef struct pnx_request {
     pnx_reason reason;     /**< [PNX_SCOPE_END means: PNX_EXPLICIT here] */
     bool set_priority;     /**< use `priority` instead of the kind's */
     pnx_priority priority;
+    bool leaked;           /**< its owner has ended without giving it up: told as a leak */
 } pnx_request;
 
 /**

@@ -27,4 +27,9 @@ void pnx__tell_slow(struct pnx_registry *registry, pnx_event_type type, const pn
     }
     PNX__PROBE_EVENT(&event);
     pnx__hub_emit(registry->hub, &event);
+    /* Delivering is a step's work; the step that this thread is in will do it before it ends. */
+    if (registry->config.wake != NULL &&
+        !(pnx__is_stepper(registry) &&
+          atomic_load_explicit(&registry->manual_stepping, memory_order_relaxed) != 0))
+        registry->config.wake(registry->config.wake_context);
 }

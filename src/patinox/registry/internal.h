@@ -407,7 +407,7 @@ struct pnx_registry {
     unsigned workers_replaced;
     bool stop;
     _Atomic uint32_t phase;
-    pthread_t manual_thread;
+    _Atomic(const void *) stepper; /* names the thread that called pnx_registry_step last */
     _Atomic uint32_t manual_stepping;
 
     /* Timers. */
@@ -750,6 +750,20 @@ void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline);
 /* Releases and waits, as pnx_release_now; `word` is the slot's, of a resource that has not ended. */
 pnx_status pnx__release_now(struct pnx_registry *registry, pnx__slot *slot, uint64_t word,
                             pnx_time deadline, pnx_reason reason, pnx_error *err);
+/* pnx_registry_step by whoever waits, which makes nobody the registry's stepper. */
+size_t pnx__step(struct pnx_registry *registry, size_t most);
+/* Is `stepper` this thread? */
+static inline bool pnx__is_stepper(struct pnx_registry *registry)
+{
+    /* Relaxed: it is this thread's own store, or another's, which is never ours. */
+    return atomic_load_explicit(&registry->stepper, memory_order_relaxed) == &pnx__running_in;
+}
+/* A host's loop on another thread steps this registry: who waits leaves that to it. */
+static inline bool pnx__stepped_elsewhere(struct pnx_registry *registry)
+{
+    return registry->config.wake != NULL && !pnx__is_stepper(registry) &&
+           atomic_load_explicit(&registry->stepper, memory_order_relaxed) != NULL;
+}
 /* As pnx__wait_quiet, for a manual registry, by stepping it. */
 pnx_status pnx__quiet_by_hand(struct pnx_registry *registry, pnx_time deadline);
 pnx_status pnx__report_fill(struct pnx_registry *registry, pnx_report *report);

@@ -193,6 +193,13 @@ pnx_time pnx_registry_now(const pnx_registry *registry)
 
 size_t pnx_registry_step(pnx_registry *registry, size_t most)
 {
+    /* Relaxed: see pnx__is_stepper. */
+    atomic_store_explicit(&registry->stepper, &pnx__running_in, memory_order_relaxed);
+    return pnx__step(registry, most);
+}
+
+size_t pnx__step(struct pnx_registry *registry, size_t most)
+{
     if (!registry->manual || pnx__forked(registry))
         return 0;
     /* From inside a release that is stepped, or from a second thread: the first one goes on. */
@@ -230,6 +237,8 @@ pnx_time pnx_registry_next_due(pnx_registry *registry)
 
 pnx_status pnx__quiet_by_hand(pnx_registry *registry, pnx_time deadline)
 {
+    if (pnx__stepped_elsewhere(registry))
+        return pnx__wait_quiet(registry, deadline);
     pnx_status status = PNX_OK;
     atomic_fetch_add_explicit(&registry->quiet_waiters, 1, memory_order_seq_cst);
     for (;;) {
@@ -240,7 +249,7 @@ pnx_status pnx__quiet_by_hand(pnx_registry *registry, pnx_time deadline)
             status = PNX_ETIMEOUT;
             break;
         }
-        if (pnx_registry_step(registry, SIZE_MAX) > 0)
+        if (pnx__step(registry, SIZE_MAX) > 0)
             continue;
         if (registry->clock != NULL) {
             status = PNX_EBUSY;

@@ -19,6 +19,12 @@ static int rank_of(const pnx_request *request)
     return (int)pnx_priority_rank(request->priority);
 }
 
+/* What the registry keeps for itself, to tick, leaks nothing. */
+static uint64_t flags_of(const pnx_request *request, pnx__slot *slot)
+{
+    return request != NULL && request->leaked && !pnx__kind_of(slot)->ticks ? PNX__LEAKED : 0;
+}
+
 pnx_status pnx_release_later(pnx_registry *registry, pnx_id id, const pnx_request *request)
 {
     if (pnx__forked(registry))
@@ -29,7 +35,7 @@ pnx_status pnx_release_later(pnx_registry *registry, pnx_id id, const pnx_reques
     if (status != PNX_OK)
         return status;
     return pnx__schedule(registry, pnx__thread_get(registry), slot, &word, reason_of(request),
-                         rank_of(request), 0)
+                         rank_of(request), flags_of(request, slot))
                ? PNX_OK
                : PNX_EALREADY;
 }
@@ -54,12 +60,15 @@ static bool claim_inline(pnx_registry *registry, pnx__slot *slot, uint64_t *word
     return true;
 }
 
-/* Steps a manual registry until `waiter` is told, or nothing is left to step. */
+/* Steps a manual registry until `waiter` is told, or nothing is left to step. Not where a host's
+ * loop on another thread does that: its things may belong to that thread. */
 static void step_until(pnx_registry *registry, pnx__waiter *waiter, pnx_time deadline)
 {
+    if (pnx__stepped_elsewhere(registry))
+        return;
     while (atomic_load_explicit(&waiter->ended, memory_order_acquire) == 0 &&
            pnx__precise(registry) < deadline)
-        if (pnx_registry_step(registry, 1) == 0) {
+        if (pnx__step(registry, 1) == 0) {
             const pnx_time due = pnx_registry_next_due(registry);
             if (registry->clock != NULL)
                 return; /* only whoever injected the clock can let time pass */
@@ -220,7 +229,8 @@ static void release_entries(pnx_registry *registry, struct entry *entries, size_
                 continue;
             /* Who is on its way already is waited for, but was not released by us. */
             if (!pnx__schedule(registry, pnx__thread_get(registry), entry->slot, &entry->word,
-                               reason_of(request), rank_of(request), 0) &&
+                               reason_of(request), rank_of(request),
+                               flags_of(request, entry->slot)) &&
                 !entry->waits)
                 entry->status = PNX_EALREADY;
             else if (!entry->waits)
@@ -354,7 +364,10 @@ pnx_status pnx_complete(pnx_token token, pnx_status status)
         return PNX_EALREADY;
     pnx__about about = pnx__about_slot(registry, slot, word);
     about.word = pnx__with_attempt(pnx__with_state(word, PNX_RUNNING), token.attempt);
-    return pnx__outcome(registry, pnx__thread_get(registry), &about, slot, status, -1)
-               ? PNX_OK
-               : PNX_ETIMEOUT;
+    const bool in_time =
+        pnx__outcome(registry, pnx__thread_get(registry), &about, slot, status, -1);
+    /* A host's loop may wait for this end, which queues nothing. */
+    if (registry->config.wake != NULL)
+        registry->config.wake(registry->config.wake_context);
+    return in_time ? PNX_OK : PNX_ETIMEOUT;
 }
