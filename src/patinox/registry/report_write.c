@@ -314,28 +314,30 @@ static void write_ages(FILE *out, const pnx_survivor *const *survivors, size_t c
     fputs(" old", out);
 }
 
-static void write_example(FILE *out, const pnx_survivor *survivor)
+#define INDENT "        "
+
+static void write_example(FILE *out, const pnx_survivor *survivor, bool one_of_many)
 {
     char id[PNX_ID_TEXT_SIZE];
-    fprintf(out, "         %s", pnx_id_format(survivor->id, id));
+    fputs(one_of_many ? INDENT "e.g. " : INDENT, out);
     if (survivor->description[0] != '\0') {
-        fputs("  ", out);
         write_safe(out, survivor->description, SIZE_MAX);
+        fputs(", ", out);
     }
     if (survivor->attempts > 0) {
-        fprintf(out, "  (%s after %u attempt%s)", pnx_status_name(survivor->status),
+        fprintf(out, "%s after %u attempt%s, ", pnx_status_name(survivor->status),
                 survivor->attempts, survivor->attempts == 1 ? "" : "s");
     }
-    putc('\n', out);
+    fprintf(out, "id %s\n", pnx_id_format(survivor->id, id));
     if (survivor->metadata != NULL) {
-        fputs("         ", out);
+        fputs(INDENT, out);
         write_safe(out, survivor->metadata, METADATA_MAX);
         putc('\n', out);
     }
     const size_t frames = frame_count(survivor);
     for (size_t i = 0; i < frames; i++) {
         const struct frame frame = frame_of(survivor->frames[i]);
-        fputs(i == 0 ? "         reserved in " : "                  by ", out);
+        fputs(i == 0 ? INDENT "reserved in " : INDENT "         by ", out);
         if (frame.symbol != NULL) {
             write_safe(out, frame.symbol, SIZE_MAX);
         }
@@ -348,35 +350,40 @@ static void write_example(FILE *out, const pnx_survivor *survivor)
     }
 }
 
-static void write_group(FILE *out, const pnx_survivor *const *survivors, size_t count)
+static uint64_t bytes_of(const pnx_survivor *const *survivors, size_t count)
 {
-    const pnx_survivor *example = survivors[0];
-    fprintf(out, "  %5zu  ", count);
-    write_safe(out, example->kind, SIZE_MAX);
-    fputs(", ", out);
-    write_states(out, survivors, count);
-    fputs(", ", out);
-    write_ages(out, survivors, count);
     uint64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         if (__builtin_add_overflow(bytes, survivors[i]->bytes, &bytes)) {
-            bytes = UINT64_MAX;
+            return UINT64_MAX;
         }
     }
-    if (bytes > 0) {
-        fputs(", ", out);
-        write_bytes(out, bytes);
-    }
-    const pnx_site *site = example->site;
+    return bytes;
+}
+
+static void write_group(FILE *out, const pnx_survivor *const *survivors, size_t count)
+{
+    const pnx_site *site = survivors[0]->site;
+    fprintf(out, "  %5zu ", count);
+    write_safe(out, survivors[0]->kind, SIZE_MAX);
     if (site != NULL) {
-        fputs(", from ", out);
+        fputs(" from ", out);
         write_safe(out, site->file != NULL ? site->file : "?", SIZE_MAX);
         fprintf(out, ":%d (", site->line);
         write_safe(out, site->function != NULL ? site->function : "?", SIZE_MAX);
         putc(')', out);
     }
+    fputs(": ", out);
+    write_states(out, survivors, count);
+    fputs("; ", out);
+    write_ages(out, survivors, count);
+    const uint64_t bytes = bytes_of(survivors, count);
+    if (bytes > 0) {
+        fputs("; ", out);
+        write_bytes(out, bytes);
+    }
     putc('\n', out);
-    write_example(out, example);
+    write_example(out, survivors[0], count > 1);
 }
 
 static void write_groups(FILE *out, const struct groups *all, size_t survivor_count)
