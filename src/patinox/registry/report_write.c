@@ -100,17 +100,18 @@ static void write_age(FILE *out, pnx_duration age)
 
 static void write_bytes(FILE *out, uint64_t bytes)
 {
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     unsigned unit = 0;
-    uint64_t tenths = bytes < UINT64_MAX / 10 ? bytes * 10 : UINT64_MAX;
-    if (bytes < 1024) {
-        fprintf(out, "%" PRIu64 " %s", bytes, bytes == 1 ? "byte" : units[0]);
-        return;
+    uint64_t whole = bytes, rest = 0;
+    for (; whole >= 1024; whole /= 1024) {
+        rest = whole % 1024;
+        unit++;
     }
-    for (; tenths >= 10240 && unit < 6; unit++) {
-        tenths /= 1024;
+    if (unit == 0) {
+        fprintf(out, "%" PRIu64 " byte%s", bytes, bytes == 1 ? "" : "s");
+    } else {
+        fprintf(out, "%" PRIu64 ".%" PRIu64 " %s", whole, rest * 10 / 1024, units[unit - 1]);
     }
-    fprintf(out, "%" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10, units[unit]);
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -494,8 +495,8 @@ static void json_counts(FILE *out, const pnx_counts *c)
         {"timed_out", c->timed_out},
         {"fallbacks", c->fallbacks},
         {"late", c->late},
-        {"leaked", c->leaked},
         {"schedule_failed", c->schedule_failed},
+        {"leaked", c->leaked},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         fprintf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "{", fields[i].key, fields[i].value);
