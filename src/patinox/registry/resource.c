@@ -150,6 +150,31 @@ pnx_status pnx__find(pnx_registry *registry, pnx_id id, pnx__slot **ret_slot, ui
     return find(registry, id, ret_slot, ret_word);
 }
 
+pnx_status pnx_unregister(pnx_registry *registry, pnx_id id, void *ret_value, pnx_error *err)
+{
+    if (pnx__forked(registry))
+        return pnx_fail(err, PNX_EFORKED, "registry %s belongs to the parent process",
+                        registry->name);
+    pnx__slot *slot;
+    uint64_t word;
+    const pnx_status status = find(registry, id, &slot, &word);
+    if (status == PNX_ENOTFOUND)
+        return pnx_fail(err, status, "registry %s never had that resource", registry->name);
+    if (status != PNX_OK)
+        return pnx_fail(err, status, "registry %s has given that resource back", registry->name);
+    /* Before it is taken: then it is still this resource's. */
+    uint64_t value[PNX_VALUE_MAX / 8];
+    for (unsigned i = 0; i < PNX_VALUE_MAX / 8; i++)
+        value[i] = atomic_load_explicit(&slot->value[i], memory_order_relaxed);
+    const size_t size = pnx__kind_of(slot)->kind->value_size;
+    if (!pnx__take(registry, slot, pnx__generation_of(word)))
+        return pnx_fail(err, PNX_EALREADY, "registry %s is giving that resource back",
+                        registry->name);
+    if (ret_value != NULL)
+        memcpy(ret_value, value, size);
+    return PNX_OK;
+}
+
 pnx_state pnx_registry_state(pnx_registry *registry, pnx_id id)
 {
     pnx__slot *slot = pnx__slot_of(registry, id);
