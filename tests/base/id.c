@@ -228,7 +228,9 @@ static void hash_depends_on_every_bit(void **state)
         uint64_t flip = UINT64_C(1) << bit;
         assert_true(pnx_id_hash((pnx_id){id.high ^ flip, id.low}) != hash);
         assert_true(pnx_id_hash((pnx_id){id.high, id.low ^ flip}) != hash);
+        assert_true(pnx_id_hash((pnx_id){id.high ^ flip, id.low ^ flip}) != hash);
     }
+    assert_true(pnx_id_hash((pnx_id){id.low, id.high}) != hash);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -130,10 +131,10 @@ static void hooks_run_with_cancellation_disabled(void **state)
 
 /* ---- while the hook changes ------------------------------------------------------------------ */
 
-static _Atomic bool stop;
-static _Atomic unsigned mismatches;
 static char first_context;
 static char second_context;
+static _Atomic unsigned mismatches;
+static _Atomic unsigned interruptions;
 
 static void first_hook(pnx_log_level level, const char *message, void *context)
 {
@@ -145,25 +146,90 @@ static void second_hook(pnx_log_level level, const char *message, void *context)
     atomic_fetch_add(&mismatches, context != &second_context);
 }
 
-static void *log_until_stop(void *argument)
+static void log_both_levels(void)
 {
-    while (!atomic_load(&stop)) {
-        pnx__log(PNX_LOG_INFO, "line");
-        pnx__log(PNX_LOG_DEBUG, "line");
+    pnx__log(PNX_LOG_INFO, "line");
+    pnx__log(PNX_LOG_DEBUG, "line");
+}
+
+static void set_the_other_hook(void)
+{
+    static bool second;
+    second = !second;
+    if (second) {
+        pnx_log_set(second_hook, &second_context, PNX_LOG_DEBUG);
+    } else {
+        pnx_log_set(first_hook, &first_context, PNX_LOG_INFO);
+    }
+}
+
+static void (*interruption)(void);
+
+static void interrupt(int number)
+{
+    interruption();
+    atomic_fetch_add(&interruptions, 1);
+}
+
+static void *send_signals(void *argument)
+{
+    unsigned enough = (unsigned)test_effort(10000);
+    while (atomic_load(&interruptions) < enough) {
+        pthread_kill(*(const pthread_t *)argument, SIGUSR1);
     }
     return NULL;
 }
 
-static void a_hook_never_gets_what_belongs_to_another(void **state)
+/* Does `work` again and again, while `between` comes in at any instruction of it. */
+static void interrupt_all_the_time(void (*work)(void), void (*between)(void))
+{
+    const struct sigaction action = {.sa_handler = interrupt};
+    struct sigaction before;
+    pthread_t self = pthread_self();
+    pthread_t sender;
+    set_the_other_hook();
+    interruption = between;
+    atomic_store(&interruptions, 0);
+    sigaction(SIGUSR1, &action, &before);
+    assert_int_equal(pthread_create(&sender, NULL, send_signals, &self), 0);
+    unsigned enough = (unsigned)test_effort(10000);
+    while (atomic_load(&interruptions) < enough) {
+        work();
+    }
+    pthread_join(sender, NULL);
+    sigaction(SIGUSR1, &before, NULL);
+    assert_int_equal(atomic_load(&mismatches), 0);
+}
+
+static void a_line_in_the_middle_of_a_change_gets_no_half_hook(void **state)
+{
+    interrupt_all_the_time(set_the_other_hook, log_both_levels);
+}
+
+static void a_change_in_the_middle_of_a_line_gives_no_half_hook(void **state)
+{
+    interrupt_all_the_time(log_both_levels, set_the_other_hook);
+}
+
+static _Atomic bool stop;
+
+static void *log_until_stop(void *argument)
+{
+    while (!atomic_load(&stop)) {
+        log_both_levels();
+    }
+    return NULL;
+}
+
+static void threads_may_log_while_the_hook_changes(void **state)
 {
     pthread_t threads[2];
     atomic_store(&stop, false);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, log_until_stop, NULL), 0);
     }
-    for (size_t i = test_effort(50000); i > 0; i--) {
-        pnx_log_set(first_hook, &first_context, PNX_LOG_INFO);
-        pnx_log_set(second_hook, &second_context, PNX_LOG_DEBUG);
+    for (size_t i = test_effort(100000); i > 0; i--) {
+        set_the_other_hook();
     }
     atomic_store(&stop, true);
     for (size_t i = 0; i < 2; i++) {
@@ -250,7 +316,9 @@ int main(void)
         cmocka_unit_test_teardown(long_lines_are_cut_with_dots, silence),
         cmocka_unit_test_teardown(errno_is_shown_and_kept, silence),
         cmocka_unit_test_teardown(hooks_run_with_cancellation_disabled, silence),
-        cmocka_unit_test_teardown(a_hook_never_gets_what_belongs_to_another, silence),
+        cmocka_unit_test_teardown(a_line_in_the_middle_of_a_change_gets_no_half_hook, silence),
+        cmocka_unit_test_teardown(a_change_in_the_middle_of_a_line_gives_no_half_hook, silence),
+        cmocka_unit_test_teardown(threads_may_log_while_the_hook_changes, silence),
         cmocka_unit_test(stderr_lines_name_library_and_level),
         cmocka_unit_test(stderr_takes_the_longest_line_whole),
         cmocka_unit_test(stderr_cuts_longer_ones),

@@ -93,6 +93,9 @@ static void bad_texts_are_refused_where_they_are_wrong(void **state)
         {"0.5ns", "finer than a nanosecond at \"0.5ns\""},
         {"1s 1.0000000001s", "finer than a nanosecond at \"1.0000000001s\""},
         {"0.00000000000000000000001d", "finer than a nanosecond at \"0.0000"},
+        /* So many digits that 10 to their power is 0 in 64 bits. */
+        {"1.0000000000000000000000000000000000000000000000000000000000000000000001s",
+         "finer than a nanosecond at \"1.0000"},
         {"1\n\x1b[31m", "at \"\\x1b[31m\""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

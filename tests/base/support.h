@@ -25,6 +25,25 @@
 #include <time.h>
 #include <unistd.h>
 
+/* ---- sanitizers ------------------------------------------------------------------------------ */
+
+/* 1 under ASan and TSan; gcc and clang say it in different ways. */
+#ifdef __has_feature
+#define TEST_HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define TEST_HAS_FEATURE(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || TEST_HAS_FEATURE(address_sanitizer)
+#define TEST_ASAN 1
+#else
+#define TEST_ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__) || TEST_HAS_FEATURE(thread_sanitizer)
+#define TEST_TSAN 1
+#else
+#define TEST_TSAN 0
+#endif
+
 /* ---- random work ----------------------------------------------------------------------------- */
 
 /** A generator with a new seed, or with PNX_TEST_SEED to repeat a failure. The seed is printed. */

@@ -100,6 +100,9 @@ static void bytes_that_are_not_utf8_are_cut_anywhere(void **state)
     assert_int_equal(pnx__text_cut(text, 40, 2), 2);
     assert_int_equal(pnx__text_cut(text, 40, 0), 0);
     assert_int_equal(pnx__text_cut(text, 40, 40), 40);
+    text[0] = 'a';
+    assert_int_equal(pnx__text_cut(text, 40, 20), 20);
+    assert_int_equal(pnx__text_cut(text, 40, 3), 0);
     char quoted[PNX__QUOTE_SIZE];
     pnx__text_quote(quoted, text);
     assert_int_equal(strlen(quoted), 42);

@@ -11,8 +11,8 @@
  *     &pid_word     is always 0; getpid(2) is asked    not even a fork handler could be registered
  *
  * The state is chosen once, by one compare-and-swap, and inherited by children. Why the kernel
- * first: a fork handler does not run for clone(2) and _Fork(3), and slows down every fork(2) of
- * the program.
+ * first: a fork handler does not run for clone(2) and _Fork(3), nor for a fork that is under way
+ * while it is registered, and slows down every fork(2) of the program.
  *
  * Why no lock and no pthread_once: a fork at any instruction, by another thread, leaves a child
  * that must still work; a lock would then be held for ever.

@@ -26,7 +26,7 @@
 _Static_assert(sizeof(time_t) == sizeof(long), "FUTEX_WAIT_BITSET needs SYS_futex_time64 here");
 
 #if PNX_FAULTS
-_Atomic(pnx__fault_fn) pnx__fault_hook = NULL;
+_Atomic(pnx__fault_fn) pnx__fault_hook;
 #endif
 
 /* ---- memory ---------------------------------------------------------------------------------- */

@@ -26,17 +26,17 @@
 
 /** What can be made to fail, and how it fails then. */
 enum pnx__fault {
-    PNX__FAULT_ALLOC,      /**< pnx__alloc: NULL, ENOMEM */
-    PNX__FAULT_MAP,        /**< pnx__map: NULL, ENOMEM */
-    PNX__FAULT_THREAD,     /**< pnx__thread_create: EAGAIN (it also asks PNX__FAULT_ALLOC) */
-    PNX__FAULT_FUTEX_WAIT, /**< pnx__futex_wait: returns at once as if woken */
-    PNX__FAULT_EVENTFD,    /**< pnx__eventfd: -1, EMFILE */
-    PNX__FAULT_TIMERFD,    /**< pnx__timerfd: -1, EMFILE */
+    PNX__FAULT_ALLOC,       /**< pnx__alloc: NULL, ENOMEM */
+    PNX__FAULT_MAP,         /**< pnx__map: NULL, ENOMEM */
+    PNX__FAULT_THREAD,      /**< pnx__thread_create: EAGAIN (it also asks PNX__FAULT_ALLOC) */
+    PNX__FAULT_FUTEX_WAIT,  /**< pnx__futex_wait: returns at once as if woken */
+    PNX__FAULT_EVENTFD,     /**< pnx__eventfd: -1, EMFILE */
+    PNX__FAULT_TIMERFD,     /**< pnx__timerfd: -1, EMFILE */
     PNX__FAULT_TIMERFD_SET, /**< pnx__timerfd_set: EBADF, as if the program closed what is ours */
     PNX__FAULT_CLOCK,       /**< pnx__now, pnx__coarse: the other clock answers */
     PNX__FAULT_RANDOM,      /**< pnx__random64: no getrandom(2) */
-    PNX__FAULT_WIPEONFORK, /**< fork.c: a kernel without MADV_WIPEONFORK */
-    PNX__FAULT_ATFORK,     /**< fork.c: pthread_atfork has no memory */
+    PNX__FAULT_WIPEONFORK,  /**< fork.c: a kernel without MADV_WIPEONFORK */
+    PNX__FAULT_ATFORK,      /**< fork.c: pthread_atfork has no memory */
     PNX__FAULT_COUNT
 };
 
