@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of src/patinox/base/fork.c. Detection is set up once in a process, so this one never does it:
- * each test runs in a child of its own, once for each way of detection.
+ * Tests of src/patinox/base/fork.c. Detection is set up once in a process, so this one never does
+ * it: each test runs in a child of its own, once for each way of detection.
  */
 #include "base/fork.h"
 

@@ -20,7 +20,7 @@ struct shadow {
 static void shadow_insert(struct shadow *shadow, size_t at, struct item *item)
 {
     memmove(&shadow->items[at + 1], &shadow->items[at],
-            (shadow->count - at) * sizeof(shadow->items[0]));
+            (shadow->count - at) * sizeof(struct item *));
     shadow->items[at] = item;
     shadow->count++;
 }
@@ -31,7 +31,7 @@ static void shadow_remove(struct shadow *shadow, const struct item *item)
         if (shadow->items[i] == item) {
             shadow->count--;
             memmove(&shadow->items[i], &shadow->items[i + 1],
-                    (shadow->count - i) * sizeof(shadow->items[0]));
+                    (shadow->count - i) * sizeof(struct item *));
             return;
         }
     }

@@ -118,17 +118,17 @@ static void errno_is_recorded_where_it_has_to_do_with_it(void **state)
 {
     static const struct {
         pnx_status code;
-        const char *format;
         int recorded;
+        const char *format;
     } cases[] = {
-        {PNX_EFAILED, "without showing it", EACCES},
-        {PNX_ENOMEM, "with it: %m", EACCES},
-        {PNX_EUNSUPPORTED, "%-20m.", EACCES},
-        {PNX_EUNSUPPORTED, "100 %% sure: %m", EACCES},
-        {PNX_EINVAL, "left over", 0},
-        {PNX_EINVAL, "100 %%m", 0},
-        {PNX_EINVAL, "%%%%m", 0},
-        {PNX_EINVAL, "", 0},
+        {PNX_EFAILED, EACCES, "without showing it"},
+        {PNX_ENOMEM, EACCES, "with it: %m"},
+        {PNX_EUNSUPPORTED, EACCES, "%-20m."},
+        {PNX_EUNSUPPORTED, EACCES, "100 %% sure: %m"},
+        {PNX_EINVAL, 0, "left over"},
+        {PNX_EINVAL, 0, "100 %%m"},
+        {PNX_EINVAL, 0, "%%%%m"},
+        {PNX_EINVAL, 0, ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         pnx_error err = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file support.h
- * What the tests of this room share: cmocka with what it needs, seeds, child processes, threads that
- * start together.
+ * What the tests of this room share: cmocka with what it needs, seeds, child processes, threads
+ * that start together.
  */
 #ifndef TEST_BASE_SUPPORT_H
 #define TEST_BASE_SUPPORT_H
@@ -103,8 +103,8 @@ static inline bool test_is_utf8(const char *text)
 /* ---- processes and threads ------------------------------------------------------------------- */
 
 /**
- * Waits for a child and returns its exit status, or -1 if it died otherwise. Children leave by _exit
- * and must not assert: cmocka would go on with the parent's tests in them.
+ * Waits for a child and returns its exit status, or -1 if it died otherwise. Children leave by
+ * _exit and must not assert: cmocka would go on with the parent's tests in them.
  */
 static inline int test_wait_child(pid_t child)
 {

@@ -17,14 +17,17 @@
 #include <patinox/base.h>
 #include <stdatomic.h>
 
+/* Said here too, though it is the build's default: only so it is a direct access in other files. */
+#define PNX__HIDDEN __attribute__((visibility("hidden")))
+
 /** Holds the epoch, or 0 when it is not known yet: before the first use, and in a fork child. */
-extern _Atomic(_Atomic uint32_t *) pnx__fork_word;
+extern _Atomic(_Atomic uint32_t *) pnx__fork_word PNX__HIDDEN;
 
 /** Sets detection up, if nobody did: maps a page, never fails. Keeps errno. */
 void pnx__fork_init(void);
 
 /** The rest of pnx__fork_epoch, for the word 0. */
-uint32_t pnx__fork_epoch_slow(void);
+uint32_t pnx__fork_epoch_slow(void) PNX__HIDDEN;
 
 /**
  * The epoch of this process. Sets detection up, if nobody did. Signal-safe after pnx__fork_init.
