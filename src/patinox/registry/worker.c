@@ -158,10 +158,19 @@ static void worker_ends(void *argument)
     if (atomic_compare_exchange_strong_explicit(&worker->role, &role, PNX__ROLE_AWAY,
                                                 memory_order_acq_rel, memory_order_relaxed))
         scanning = true;
-    pthread_mutex_lock(&registry->dispatch);
-    if (broken && role == PNX__ROLE_RUNNING && worker->batch_next < worker->batch_count)
+    if (broken && role == PNX__ROLE_RUNNING && worker->batch_next < worker->batch_count) {
+        pthread_mutex_lock(&registry->dispatch);
         pnx__unpick(registry, &worker->batch[worker->batch_next],
                     worker->batch_count - worker->batch_next);
+        pthread_mutex_unlock(&registry->dispatch);
+    }
+    if (scanning)
+        pnx__scanning_leave(registry);
+    /* The last one out: who queued while it still counted as scanning has left it to us. */
+    if ((atomic_load_explicit(&registry->idle, memory_order_seq_cst) & PNX__IDLE_INLINE) != 0 &&
+        pnx__work_visible(registry))
+        pnx__drain_inline(registry);
+    pthread_mutex_lock(&registry->dispatch);
     if (worker->hung) {
         worker->hung = false;
         registry->workers_hung--;
@@ -171,8 +180,6 @@ static void worker_ends(void *argument)
     registry->workers_alive--;
     pnx__workers_replace(registry);
     pthread_mutex_unlock(&registry->dispatch);
-    if (scanning)
-        pnx__scanning_leave(registry);
     pnx__timekeeper_by(registry, 0); /* to join us */
     pnx__quiet_check(registry);
 }
