@@ -56,7 +56,8 @@ byte tokens;
 #else
 byte woken;
 #endif
-#define IDLE ((sleeping << 5) | (woken << 3) | scanning)
+bool stop; /* a flag in the same word, set under the dispatch lock */
+#define IDLE ((stop << 7) | (sleeping << 5) | (woken << 3) | scanning)
 bool waits[WORKERS]; /* is in the kernel's queue of the futex */
 
 /* A worker's role word: its role, and how many items of its batch it has not begun. Only RUNNING is
@@ -65,6 +66,7 @@ mtype = { SCANNING, RUNNING, DEMOTED, AWAY };
 mtype role[WORKERS] = SCANNING;
 byte picked[WORKERS];
 byte hung; /* workers in a release that never returns */
+byte ended;
 
 /* FUTEX_WAKE of one: any of those that wait. */
 inline futex_wake() {
@@ -190,7 +192,7 @@ inline pick() {
         ready = ready + batch;
         batch = 0;
         do
-        :: ready > 0 && picked[me] < BATCH -> ready--; picked[me]++; found = true
+        :: !stop && ready > 0 && picked[me] < BATCH -> ready--; picked[me]++; found = true
         :: else -> break
         od;
         locked = false
@@ -206,6 +208,7 @@ scan:
     pick();
     if
     :: found -> found = false; goto run_batch
+    :: !found && stop -> goto over
     :: else -> goto park
     fi;
 
@@ -289,6 +292,9 @@ wait: /* rule 3, without */
     atomic { /* one load tells if there is a call, and is the value to wait on */
         if
         :: woken > 0 -> woken--; scanning++; called = true
+#ifndef BUG_STOP_BY_CALLS
+        :: woken == 0 && stop -> goto over
+#endif
         :: else
         fi;
 #ifndef BUG_SEEN_TOO_LATE
@@ -323,8 +329,11 @@ end_asleep:
     atomic { assert(woken > 0); woken--; scanning++; goto scan }
 #endif
 #else
-    goto wait
+    goto wait;
 #endif
+
+over:
+    ended++
 }
 
 inline demote(who) {
@@ -353,6 +362,17 @@ end:
 /* futex_wait returns without a call, once, at any time. */
 active proctype Spurious() { futex_wake() }
 
+#ifdef STOPPING
+/* The shutdown sends the workers home, at any time. */
+active proctype Stopper() {
+    atomic { !locked -> stop = true }
+#ifdef BUG_STOP_BY_CALLS
+    d_step { woken = woken + sleeping; sleeping = 0 }
+#endif
+    d_step { waits[0] = false; waits[1] = false } /* FUTEX_WAKE of all */
+}
+#endif
+
 init {
     atomic {
         run Producer(1);
@@ -361,6 +381,10 @@ init {
         run Worker(1)
     }
     timeout; /* nothing can move any more */
+#ifdef STOPPING
+    assert(ended + hung == WORKERS);
+#else
     assert(started == ITEMS);
     assert(scanning == 0 && woken == 0 && sleeping == WORKERS - hung)
+#endif
 }
