@@ -116,28 +116,41 @@ static pnx_time waiting_since(const pnx__slot *slot)
     return atomic_load_explicit(&slot->since, memory_order_relaxed);
 }
 
-/* The rank to serve: the highest that has something, where whoever has waited longer than the
- * starvation limit counts one rank more for each limit waited, and wins a tie: it is older. */
+/* A slot counts one rank more for each starvation limit that it has waited. */
+static int64_t level_of(const struct pnx_registry *registry, const pnx__slot *slot, int rank,
+                        pnx_time now)
+{
+    const pnx_duration waited = now - waiting_since(slot);
+    return waited < registry->config.starvation_limit
+               ? rank
+               : rank + waited / registry->config.starvation_limit;
+}
+
+/* The rank to serve: the one with the highest level. All of them rise as they wait, so that after a
+ * stall, when everything has waited long, the priorities are what they were; of two that tie, the
+ * one that rose further is older, and goes first. */
 static int rank_choose(struct pnx_registry *registry, pnx_time now)
 {
     int best = -1;
-    unsigned best_level = 0;
+    int64_t best_level = 0;
+    pnx__slot *first = NULL;
     for (int rank = PNX_PRIORITY_COUNT - 1; rank >= 0; rank--) {
         pnx__slot *slot = rank_peek(registry, (unsigned)rank);
         if (slot == NULL)
             continue;
-        unsigned level = (unsigned)rank;
-        if (best >= 0) {
-            pnx_duration waited = now - waiting_since(slot);
-            if (waited < registry->config.starvation_limit)
-                continue;
-            int64_t rises = waited / registry->config.starvation_limit;
-            level += rises < PNX_PRIORITY_COUNT ? (unsigned)rises : PNX_PRIORITY_COUNT;
-            if (level < best_level)
-                continue;
+        if (best < 0) {
+            best = rank;
+            first = slot; /* its level only matters if it is not alone */
+            continue;
         }
-        best = rank;
-        best_level = level;
+        if (first != NULL)
+            best_level = level_of(registry, first, best, now);
+        first = NULL;
+        const int64_t level = level_of(registry, slot, rank, now);
+        if (level >= best_level) {
+            best = rank;
+            best_level = level;
+        }
     }
     return best;
 }

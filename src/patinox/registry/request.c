@@ -251,9 +251,9 @@ static void release_entries(pnx_registry *registry, struct entry *entries, size_
 
 static pnx_status batch_status(const pnx_batch_result *result, pnx_time deadline)
 {
-    if (result->failed + result->abandoned > 0)
-        return PNX_EFAILED;
-    return result->pending > 0 && deadline != 0 ? PNX_ETIMEOUT : PNX_OK;
+    if (result->pending > 0 && deadline != 0)
+        return PNX_ETIMEOUT;
+    return result->failed + result->abandoned > 0 ? PNX_EFAILED : PNX_OK;
 }
 
 pnx_status pnx_release_batch(pnx_registry *registry, const pnx_id *ids, size_t count,
