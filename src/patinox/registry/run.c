@@ -388,6 +388,21 @@ static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *wo
     return true;
 }
 
+/* Late, but an earlier attempt that was late has given the resource back: it is done. False: the word
+ * has changed meanwhile. */
+static bool settle_running(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                           const pnx__about *about, uint64_t word)
+{
+    const uint64_t final = pnx__with_state(word, PNX_DONE) & ~(uint64_t)PNX__PENDING;
+    if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, final, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        return false;
+    pnx__account(thread, about->kind, PNX__N_DONE);
+    tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, -1);
+    pnx__finish(registry, thread, slot, about, final, PNX_OK);
+    return true;
+}
+
 bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claimed)
 {
     pnx__thread *thread = pnx__thread_get(registry);
@@ -412,7 +427,9 @@ bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claim
             atomic_load_explicit(&registry->phase, memory_order_relaxed) < PNX__ABANDONING;
         atomic_store_explicit(&slot->span_or_status, PNX_ETIMEOUT, memory_order_relaxed);
         bool moved;
-        if (again)
+        if (PNX_UNLIKELY((word & PNX__SETTLED) != 0))
+            moved = settle_running(registry, thread, slot, &about, word);
+        else if (again)
             moved = go_waiting(registry, thread, slot, &about, word, PNX_ETIMEOUT, PNX__TIMED_OUT);
         else if (fall_back)
             moved = go_fallback(registry, thread, slot, &about, word, PNX__TIMED_OUT);
@@ -617,6 +634,18 @@ bool pnx__help(struct pnx_registry *registry, pnx__thread *thread)
     return count > 0;
 }
 
+/* What a thread that is no worker may run while the registry goes on, when all workers hang: a
+ * fallback, or what said that it is quick. Another release could hang like those before it. */
+static bool may_run_inline(pnx__slot *slot)
+{
+    const pnx__kind *kind = pnx__kind_of(slot);
+    if (kind->has_fallback) {
+        atomic_fetch_or_explicit(&slot->word, PNX__FALLBACK, memory_order_relaxed);
+        return true;
+    }
+    return (kind->flags & PNX_QUICK) != 0;
+}
+
 void pnx__drain_inline(struct pnx_registry *registry)
 {
     /* A release that drops another resource comes here again; the outer loop will run it. */
@@ -624,16 +653,30 @@ void pnx__drain_inline(struct pnx_registry *registry)
         return;
     draining_inline = true;
     pnx__thread *thread = pnx__thread_get(registry);
-    for (;;) {
+    const bool all = only_fallbacks(registry);
+    pnx__run left[PNX__BATCH];
+    unsigned left_count = 0;
+    while (left_count < PNX__BATCH) {
         pthread_mutex_lock(&registry->dispatch);
         pnx__slot *slot = pnx__pick_any(registry);
         pthread_mutex_unlock(&registry->dispatch);
         if (slot == NULL)
             break;
-        pnx__run run = {slot, atomic_load_explicit(&slot->word, memory_order_acquire)};
+        pnx__run run = {slot, 0};
+        const bool may = all || may_run_inline(slot);
+        run.word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        if (!may) {
+            left[left_count++] = run;
+            continue;
+        }
         pnx__account(thread, pnx__kind_of(slot), PNX__N_SCHEDULE_FAILED);
         pnx__tell(registry, PNX_EVENT_SCHEDULE_FAILED, slot, run.word, PNX_ESHUTDOWN);
         pnx__run_one(registry, thread, NULL, run);
+    }
+    if (left_count > 0) {
+        pthread_mutex_lock(&registry->dispatch);
+        pnx__unpick(registry, left, left_count);
+        pthread_mutex_unlock(&registry->dispatch);
     }
     draining_inline = false;
 }

@@ -171,6 +171,8 @@ static pnx_time look_at_workers(struct pnx_registry *registry, pnx_time now)
         if (due < next)
             next = due;
     }
+    if (registry->workers_alive - registry->workers_hung < registry->config.workers)
+        pnx__workers_replace(registry);
     pthread_mutex_unlock(&registry->dispatch);
 
     for (unsigned i = 0; i < late_count; i++) {

@@ -70,6 +70,19 @@ static void run_batch(struct pnx_registry *registry, pnx__thread *thread, pnx__w
         worker->batch_limit /= 2;
 }
 
+/* With no worker left that could come, drops do what they may by themselves; see
+ * pnx__drain_inline. Dispatch lock held. */
+static void update_inline(struct pnx_registry *registry)
+{
+    if (registry->stop || registry->manual)
+        return;
+    /* seq_cst, as everything about the idle word. */
+    if (registry->workers_alive == registry->workers_hung)
+        atomic_fetch_or_explicit(&registry->idle, PNX__IDLE_INLINE, memory_order_seq_cst);
+    else if (atomic_load_explicit(&registry->phase, memory_order_relaxed) < PNX__FALLBACKS)
+        atomic_fetch_and_explicit(&registry->idle, ~PNX__IDLE_INLINE, memory_order_seq_cst);
+}
+
 /* ---- the loop -------------------------------------------------------------------------------- */
 
 /* The first moment at which something in the batch may need the timekeeper. */
@@ -94,6 +107,7 @@ static bool take_batch(struct pnx_registry *registry, pnx__worker *worker, unsig
     if (worker->hung) {
         worker->hung = false;
         registry->workers_hung--;
+        update_inline(registry);
     }
     worker->busy = false;
     worker->batch_count = 0;
@@ -223,6 +237,9 @@ int pnx__worker_start(struct pnx_registry *registry)
     return 0;
 }
 
+/* When no thread could be had: how long until the next try. */
+#define REPLACE_AGAIN PNX_MS(100)
+
 void pnx__workers_replace(struct pnx_registry *registry)
 {
     while (!registry->stop &&
@@ -233,10 +250,12 @@ void pnx__workers_replace(struct pnx_registry *registry)
             pnx__log(PNX_LOG_ERROR, "registry %s: cannot replace a worker (errno %d); %u of %u left",
                      registry->name, error, registry->workers_alive - registry->workers_hung,
                      registry->config.workers);
-            return;
+            pnx__timekeeper_by(registry, pnx_time_after(pnx__precise(registry), REPLACE_AGAIN));
+            break;
         }
         registry->workers_replaced++;
     }
+    update_inline(registry);
 }
 
 void pnx__workers_join_ended(struct pnx_registry *registry)
