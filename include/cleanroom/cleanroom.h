@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/** @file cleanroom.h  All of libcleanroom. Each header also stands alone. */
+#ifndef CLEANROOM_CLEANROOM_H
+#define CLEANROOM_CLEANROOM_H
+
+#include <cleanroom/cgroup.h>
+#include <cleanroom/outcome.h>
+#include <cleanroom/process.h>
+#include <cleanroom/report.h>
+#include <cleanroom/session.h>
+#include <cleanroom/tempdir.h>
+
+#endif

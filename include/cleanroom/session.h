@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file session.h
+ * Runs a command in a clean room: in a private TMPDIR and, where that can be, in a cgroup of its
+ * own. Whatever it leaves behind is found, ended or removed, verified gone, and reported.
+ *
+ *     pnx_session *session;
+ *     if (pnx_session_open(&(pnx_session_config){.timeout = PNX_S(60)}, &session, err)) …
+ *     pnx_status ran = pnx_session_run(session, argv, err);
+ *     pnx_session_report report;
+ *     pnx_status clean = pnx_session_close(session, &report, err);
+ *     pnx_session_free(session);
+ *
+ * Order of the clean-up: processes (asked by SIGTERM, killed after the grace), the directory, the
+ * cgroup; each seen to be gone before the next begins.
+ *
+ * Tiers: at 1 the command's processes are held together by a cgroup. At 0, without the right to make
+ * one, they are followed by descent (the process makes itself their subreaper) and by a cookie in
+ * their environment, CLEANROOM_SESSION=<id>; one that clears its environment *and* is started by
+ * somebody else, such as cron(8), gets away.
+ *
+ * Threads: one thread opens, runs and closes. pnx_session_signal may be called from anywhere.
+ * Fork: a child of the calling program does not own its sessions.
+ * Signals: a session installs no handlers. Reaping: it waits for its own children only, by pid.
+ */
+#ifndef CLEANROOM_SESSION_H
+#define CLEANROOM_SESSION_H
+
+#include <cleanroom/report.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pnx_session pnx_session;
+
+/** No grace at all: kill at once. */
+#define PNX_NO_GRACE ((pnx_duration)-1)
+
+/** How a session works. Zero in a field means its default (in brackets). Texts are copied. */
+typedef struct pnx_session_config {
+    const char *name;      /**< in the report [the last component of argv[0]] */
+    const char *parent;    /**< where the private directory goes [$TMPDIR, else /tmp] */
+    pnx_duration timeout;  /**< for the command [none] */
+    pnx_duration grace;    /**< between SIGTERM and SIGKILL [1 s] */
+    pnx_duration patience; /**< for the whole clean-up, besides the grace [5 min] */
+    size_t listed_max;     /**< processes, and files, that are reported one by one [1000] */
+    bool no_cgroup;        /**< tier 0 even where more can be had */
+    bool owns_children;    /**< nothing else in this process makes children meanwhile: then orphans
+                                that have neither cgroup nor cookie are known to be the command's */
+    bool job_control;      /**< stop when the command is stopped from the terminal, go on with it */
+} pnx_session_config;
+
+/**
+ * Makes the directory and the cgroup, and makes the process a child subreaper (prctl(2)) until the
+ * session is closed. The caller owns `*ret` and ends it with pnx_session_free, or in a guard.
+ * PNX_EINVAL, PNX_ENOMEM, PNX_EFAILED (directory, threads, no /proc); nothing was made then.
+ */
+PNX_MUST_CHECK PNX_API pnx_status pnx_session_open(const pnx_session_config *config,
+                                                   pnx_session **ret, pnx_error *err);
+
+PNX_API pnx_id pnx_session_id(const pnx_session *session);
+/** The private directory: TMPDIR, TMP and TEMP of the command. */
+PNX_API const char *pnx_session_tmpdir(const pnx_session *session);
+
+/**
+ * Runs the command and waits until it has ended or its time is over; then pnx_session_close ends it
+ * with all the rest. Once a session. It inherits what pnx_process_spawn says.
+ * PNX_OK, however it ended: the report says; PNX_ETIMEOUT; PNX_ENOTFOUND, PNX_EUNSUPPORTED: it could
+ * not be executed; PNX_EALREADY: a command was run in this session; PNX_EFAILED.
+ */
+PNX_MUST_CHECK PNX_API pnx_status pnx_session_run(pnx_session *session, const char *const *argv,
+                                                  pnx_error *err);
+
+/**
+ * Async-signal-safe: tells the session of a signal that this process received. Signals that are
+ * sent to it are sent on to the command, but not those that the command has had too: from the
+ * terminal (`sender` 0), or from one of its own processes. SIGCHLD reaps orphans meanwhile. The
+ * second of SIGINT, SIGTERM, SIGHUP and SIGQUIT (in any mix) cuts the grace of the clean-up short.
+ */
+PNX_API void pnx_session_signal(pnx_session *session, int signal_number, pid_t sender);
+
+/**
+ * Cleans up, verifies, and ends the session, whatever the answer. `*ret` (may be NULL) is written
+ * always. PNX_OK: nothing is left; PNX_EFAILED: something is, and the report names it;
+ * PNX_EALREADY: it was closed before, and `*ret` is zeroed.
+ */
+PNX_API pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret,
+                                     pnx_error *err);
+/** Closes the session, if it is not, and frees it: no handler may use it any more. NULL is fine. */
+PNX_API void pnx_session_free(pnx_session *session);
+
+/** Its release closes and frees the session; what could not be removed makes it fail. */
+extern PNX_API const pnx_kind pnx_kind_session;
+
+#ifdef __cplusplus
+}
+#endif
+
+PNX__OFFER_KIND(session, pnx_session *);
+
+#endif

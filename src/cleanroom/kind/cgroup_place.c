@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "kind/cgroup_place.h"
+
+#include "kind/procfs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* mountinfo writes blanks and backslashes as three octal digits. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; to++) {
+        int value;
+        if (from[0] == '\\' && from[1] && from[2] && from[3]) {
+            value = (from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0');
+            from += 4;
+        } else {
+            value = *from++;
+        }
+        *to = (char)value;
+    }
+    *to = '\0';
+}
+
+/*
+ * "36 35 0:30 ROOT MOUNTPOINT rw,… - cgroup2 cgroup2 rw": ROOT is what of the hierarchy is mounted
+ * there. `ret_root` and `ret_mount` point into `line`.
+ */
+static bool parse_mount(char *line, char **ret_root, char **ret_mount)
+{
+    char *type = strstr(line, " - cgroup2 ");
+    if (!type)
+        return false;
+    *type = '\0';
+    char *rest = NULL;
+    strtok_r(line, " ", &rest);
+    strtok_r(NULL, " ", &rest);
+    strtok_r(NULL, " ", &rest);
+    *ret_root = strtok_r(NULL, " ", &rest);
+    *ret_mount = strtok_r(NULL, " ", &rest);
+    if (!*ret_root || !*ret_mount)
+        return false;
+    unescape(*ret_root);
+    unescape(*ret_mount);
+    return true;
+}
+
+/* The directory of our own cgroup beneath this mount, if it can be seen there. */
+static void locate_own(struct pnx__cgroup_place *place)
+{
+    size_t length = strcmp(place->root, "/") == 0 ? 0 : strlen(place->root);
+    place->own_dir[0] = '\0';
+    if (!pnx__proc_cgroup(getpid(), place->own, sizeof place->own) || strstr(place->own, "/.."))
+        return;
+    const char *below = place->own + length;
+    if (strncmp(place->own, place->root, length) != 0 || (*below != '/' && *below != '\0'))
+        return;
+    if (strcmp(below, "/") == 0)
+        below = "";
+    int needed = snprintf(place->own_dir, sizeof place->own_dir, "%s%s", place->mount, below);
+    if (needed >= (int)sizeof place->own_dir || access(place->own_dir, F_OK) != 0)
+        place->own_dir[0] = '\0';
+}
+
+pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return pnx_fail(err, PNX_EUNSUPPORTED, "cannot read /proc/self/mountinfo: %m");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    while (!found && getline(&line, &size, file) > 0) {
+        char *root, *mount;
+        if (!parse_mount(line, &root, &mount) || strlen(mount) >= PATH_MAX ||
+            strlen(root) >= PATH_MAX)
+            continue;
+        found = true;
+        strcpy(ret->mount, mount);
+        strcpy(ret->root, root);
+        locate_own(ret);
+    }
+    free(line);
+    fclose(file);
+    if (!found)
+        return pnx_fail(err, PNX_EUNSUPPORTED, "no cgroup v2 is mounted");
+    return PNX_OK;
+}

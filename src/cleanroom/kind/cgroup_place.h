@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/** @file cgroup_place.h  Where in the hierarchy a cgroup of ours may go. */
+#ifndef CLEANROOM_KIND_CGROUP_PLACE_H
+#define CLEANROOM_KIND_CGROUP_PLACE_H
+
+#include <limits.h>
+#include <patinox/base.h>
+
+struct pnx__cgroup_place {
+    char mount[PATH_MAX];   /* where cgroup v2 is mounted */
+    char root[PATH_MAX];    /* what of the hierarchy is mounted there, as /proc/…/cgroup names it */
+    char own[PATH_MAX];     /* the caller's own cgroup, as /proc/self/cgroup names it; … */
+    char own_dir[PATH_MAX]; /* … and its directory; empty: not visible here */
+};
+
+/** Reads it from /proc. PNX_EUNSUPPORTED: cgroup v2 is not mounted. */
+pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err);
+
+#endif

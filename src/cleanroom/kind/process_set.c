@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "kind/process_set.h"
+
+#include "kind/sys.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* How deep descendants are followed. What lies deeper comes to us when those above it are gone. */
+#define DEPTH_MAX 64
+/* A command that ran for less than this cannot have used up all pids once around … */
+#define BRIEF PNX_S(1)
+/* … and so many lookups by pid cost less than a look at every process there is. */
+#define NARROW 4096
+
+/* ---- who belongs ----------------------------------------------------------------------------- */
+
+static bool is_stranger(const struct pnx__process_set *set, pid_t pid, uint64_t start_time)
+{
+    for (size_t i = 0; i < set->stranger_count; i++)
+        if (set->strangers[i].pid == pid && set->strangers[i].start_time == start_time)
+            return true;
+    return false;
+}
+
+static bool is_command(const struct pnx__process_set *set, pid_t pid)
+{
+    return !set->command_ended && pid == set->command.pid;
+}
+
+/* A child of ours that is not the command: an orphan of the set, or somebody else's business? */
+static bool is_orphan_of(const struct pnx__process_set *set, pid_t pid,
+                         const struct pnx__proc_stat *stat)
+{
+    if (set->owns_children)
+        return !is_stranger(set, pid, stat->start_time);
+    if (set->cgroup && pnx_cgroup_has(set->cgroup, pid)) /* true of zombies too */
+        return true;
+    return pnx__proc_has_environment(pid, set->cookie);
+}
+
+/* Does it descend from the command, or from an orphan of the set? */
+static bool descends(const struct pnx__process_set *set, pid_t pid)
+{
+    pid_t self = getpid();
+    for (unsigned depth = 0; depth < 4 * DEPTH_MAX && pid > 1 && pid != self; depth++) {
+        struct pnx__proc_stat stat;
+        if (is_command(set, pid))
+            return true;
+        if (!pnx__proc_stat(pid, &stat))
+            return false;
+        if (stat.parent == self)
+            return is_orphan_of(set, pid, &stat);
+        pid = stat.parent;
+    }
+    return false;
+}
+
+bool pnx__set_has(const struct pnx__process_set *set, pid_t pid)
+{
+    return (set->cgroup && pnx_cgroup_has(set->cgroup, pid)) || descends(set, pid) ||
+           pnx__proc_has_environment(pid, set->cookie);
+}
+
+bool pnx__set_signal(const struct pnx__process_set *set, pid_t pid, const int *signals,
+                     size_t count)
+{
+    int pidfd = pnx__pidfd_open(pid);
+    bool allowed = true;
+    if (pidfd >= 0 && pnx__set_has(set, pid))
+        for (size_t i = 0; i < count; i++)
+            allowed = (pnx__pidfd_signal(pidfd, signals[i]) == 0 || errno != EPERM) && allowed;
+    pnx__close(pidfd);
+    return allowed;
+}
+
+/* ---- our children ---------------------------------------------------------------------------- */
+
+struct strangers {
+    struct pnx__process_set *set;
+    bool no_memory;
+};
+
+static void note_stranger(pid_t pid, void *context)
+{
+    struct strangers *strangers = context;
+    struct pnx__process_set *set = strangers->set;
+    struct pnx__proc_stat stat;
+    if (!pnx__proc_stat(pid, &stat))
+        return;
+    size_t size = (set->stranger_count + 1) * sizeof *set->strangers;
+    struct pnx__child *grown = realloc(set->strangers, size);
+    if (!grown) {
+        strangers->no_memory = true;
+        return;
+    }
+    grown[set->stranger_count++] = (struct pnx__child){pid, stat.start_time};
+    set->strangers = grown;
+}
+
+bool pnx__set_note_strangers(struct pnx__process_set *set)
+{
+    struct strangers strangers = {set, false};
+    pnx__proc_each_child(getpid(), note_stranger, &strangers);
+    return !strangers.no_memory;
+}
+
+/* A zombie orphan of ours is reaped; nothing but waiting makes its pid free for others. */
+static void reap(const struct pnx__process_set *set, pid_t pid, const struct pnx__proc_stat *stat)
+{
+    if (stat->state == 'Z' && !is_command(set, pid) && is_orphan_of(set, pid, stat))
+        (void)waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOHANG);
+}
+
+static void reap_child(pid_t pid, void *context)
+{
+    struct pnx__proc_stat stat;
+    if (pnx__proc_stat(pid, &stat))
+        reap(context, pid, &stat);
+}
+
+void pnx__set_reap(struct pnx__process_set *set)
+{
+    pnx__proc_each_child(getpid(), reap_child, set);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+struct visit {
+    struct pnx__process_set *set;
+    pnx__member_fn visit;
+    void *context;
+    unsigned depth;
+};
+
+static void visit_in_cgroup(pid_t pid, void *context)
+{
+    struct visit *visit = context;
+    if (!is_command(visit->set, pid))
+        visit->visit(visit->set, pid, false, visit->context);
+}
+
+/* What is in the cgroup was visited there; it and its children need no second look. */
+static bool was_visited(const struct pnx__process_set *set, pid_t pid)
+{
+    return set->cgroup && pnx_cgroup_has(set->cgroup, pid);
+}
+
+static void visit_descendant(pid_t pid, void *context)
+{
+    struct visit *visit = context;
+    struct pnx__process_set *set = visit->set;
+    struct pnx__proc_stat stat;
+    if (!pnx__proc_stat(pid, &stat))
+        return;
+    if (visit->depth == 0 && !is_command(set, pid) && !is_orphan_of(set, pid, &stat))
+        return;
+    if (stat.state == 'Z' || stat.state == 'X') {
+        if (visit->depth == 0)
+            reap(set, pid, &stat);
+        return;
+    }
+    if (was_visited(set, pid))
+        return;
+    if (!is_command(set, pid))
+        visit->visit(set, pid, set->cgroup != NULL, visit->context);
+    if (visit->depth == DEPTH_MAX)
+        return;
+    visit->depth++;
+    pnx__proc_each_child(pid, visit_descendant, visit);
+    visit->depth--;
+}
+
+static void visit_cookie(pid_t pid, void *context)
+{
+    struct visit *visit = context;
+    struct pnx__process_set *set = visit->set;
+    struct pnx__proc_stat stat;
+    if (pid == getpid() || is_command(set, pid) || !pnx__proc_has_environment(pid, set->cookie))
+        return;
+    if (was_visited(set, pid) || descends(set, pid))
+        return;
+    if (!pnx__proc_stat(pid, &stat) || stat.state == 'Z' || stat.state == 'X')
+        return;
+    set->elsewhere = true;
+    visit->visit(set, pid, true, visit->context);
+}
+
+/* Whoever has the cookie was started after the command: often these are few, and known by number. */
+static void each_with_cookie(struct visit *visit)
+{
+    const struct pnx__process_set *set = visit->set;
+    pid_t first = set->command.pid, last = pnx__proc_last_pid();
+    bool brief = pnx_monotonic_now() - set->started < BRIEF;
+    if (!brief || last < first || last - first > NARROW) {
+        pnx__proc_each(visit_cookie, visit);
+        return;
+    }
+    for (pid_t pid = first; pid <= last; pid++)
+        visit_cookie(pid, visit);
+}
+
+void pnx__set_each(struct pnx__process_set *set, bool thorough, pnx__member_fn visit,
+                   void *context)
+{
+    struct visit state = {set, visit, context, 0};
+    if (set->cgroup)
+        pnx_cgroup_each(set->cgroup, visit_in_cgroup, &state);
+    pnx__proc_each_child(getpid(), visit_descendant, &state);
+    if (thorough)
+        each_with_cookie(&state);
+}

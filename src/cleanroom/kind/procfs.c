@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "kind/procfs.h"
+
+#include "kind/sys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static ssize_t read_all(int fd, char *buffer, size_t size)
+{
+    size_t filled = 0;
+    while (filled < size - 1) {
+        ssize_t got = read(fd, buffer + filled, size - 1 - filled);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        filled += (size_t)got;
+    }
+    buffer[filled] = '\0';
+    return (ssize_t)filled;
+}
+
+ssize_t pnx__read_file(const char *path, char *buffer, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t length = read_all(fd, buffer, size);
+    pnx__close(fd);
+    return length;
+}
+
+static int open_of(pid_t pid, const char *file)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static ssize_t read_of(pid_t pid, const char *file, char *buffer, size_t size)
+{
+    int fd = open_of(pid, file);
+    if (fd < 0)
+        return -1;
+    ssize_t length = read_all(fd, buffer, size);
+    pnx__close(fd);
+    return length;
+}
+
+/* ---- one process ----------------------------------------------------------------------------- */
+
+bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret)
+{
+    char text[512];
+    if (read_of(pid, "stat", text, sizeof text) <= 0)
+        return false;
+    /* "4711 (any ) bytes) S 1 2 3 …": the name ends at the last parenthesis. */
+    char *name = strchr(text, '('), *end = strrchr(text, ')');
+    if (!name || !end)
+        return false;
+    int parent, group, session;
+    unsigned long long start_time;
+    if (sscanf(end + 1,
+               " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ret->state, &parent, &group, &session, &start_time) != 5)
+        return false;
+    *end = '\0';
+    snprintf(ret->name, sizeof ret->name, "%s", name + 1);
+    ret->parent = parent;
+    ret->group = group;
+    ret->session = session;
+    ret->start_time = start_time;
+    return true;
+}
+
+void pnx__proc_command(pid_t pid, char *buffer, size_t size)
+{
+    ssize_t length = read_of(pid, "cmdline", buffer, size);
+    while (length > 0 && buffer[length - 1] == '\0')
+        length--;
+    for (ssize_t i = 0; i < length; i++)
+        if (buffer[i] == '\0')
+            buffer[i] = ' ';
+    if (length > 0)
+        return;
+    struct pnx__proc_stat stat;
+    snprintf(buffer, size, "[%s]", pnx__proc_stat(pid, &stat) ? stat.name : "?");
+}
+
+int64_t pnx__proc_user(pid_t pid)
+{
+    char path[32];
+    struct stat about;
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    return stat(path, &about) == 0 ? (int64_t)about.st_uid : -1;
+}
+
+bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size)
+{
+    char text[8192];
+    if (read_of(pid, "cgroup", text, sizeof text) <= 0)
+        return false;
+    char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (!line)
+        return false;
+    line += *line == '\n' ? 4 : 3;
+    line[strcspn(line, "\n")] = '\0';
+    return snprintf(buffer, size, "%s", line) < (int)size;
+}
+
+bool pnx__proc_has_environment(pid_t pid, const char *entry)
+{
+    /* What is looked for may lie across two reads: the end of one is kept before the next. */
+    char text[16384];
+    size_t length = strlen(entry) + 1, kept = 1;
+    if (length > sizeof text / 2)
+        return false;
+    int fd = open_of(pid, "environ");
+    if (fd < 0)
+        return false;
+    text[0] = '\0'; /* an entry begins after a terminator, the first one too */
+    bool found = false;
+    for (;;) {
+        ssize_t got = read(fd, text + kept, sizeof text - kept);
+        if (got <= 0)
+            break;
+        size_t filled = kept + (size_t)got;
+        for (char *at = text; !found; at++) {
+            at = memmem(at, filled - (size_t)(at - text), entry, length);
+            if (!at)
+                break;
+            found = at > text && at[-1] == '\0';
+        }
+        if (found)
+            break;
+        kept = filled < length ? filled : length;
+        memmove(text, text + filled - kept, kept);
+    }
+    pnx__close(fd);
+    return found;
+}
+
+pid_t pnx__proc_last_pid(void)
+{
+    char text[128];
+    if (pnx__read_file("/proc/loadavg", text, sizeof text) <= 0)
+        return -1;
+    const char *last = strrchr(text, ' ');
+    return last ? (pid_t)strtol(last, NULL, 10) : -1;
+}
+
+/* ---- many ------------------------------------------------------------------------------------ */
+
+/* Calls `visit` for every entry of the directory `fd` whose name is a number. */
+static void each_number(int fd, pnx__pid_fn visit, void *context)
+{
+    _Alignas(8) char buffer[8192];
+    ssize_t got;
+    while ((got = pnx__getdents(fd, buffer, sizeof buffer)) > 0) {
+        for (ssize_t at = 0; at < got;) {
+            const struct pnx__dirent *entry = (const void *)(buffer + at);
+            at += entry->length;
+            if (entry->name[0] >= '1' && entry->name[0] <= '9')
+                visit((pid_t)strtol(entry->name, NULL, 10), context);
+        }
+    }
+}
+
+void pnx__each_number_in(int fd, pnx__pid_fn visit, void *context)
+{
+    char text[4096];
+    long number = 0; /* kept from one read to the next: it may lie across both */
+    ssize_t got;
+    while ((got = read(fd, text, sizeof text)) > 0) {
+        for (ssize_t i = 0; i < got; i++) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                number = number * 10 + (text[i] - '0');
+            } else if (number) {
+                visit((pid_t)number, context);
+                number = 0;
+            }
+        }
+    }
+    if (number)
+        visit((pid_t)number, context);
+}
+
+struct children {
+    pid_t pid;
+    pnx__pid_fn visit;
+    void *context;
+};
+
+static void visit_children_of_thread(pid_t thread, void *context)
+{
+    const struct children *children = context;
+    char file[40];
+    snprintf(file, sizeof file, "task/%d/children", (int)thread);
+    int fd = open_of(children->pid, file);
+    if (fd < 0)
+        return;
+    pnx__each_number_in(fd, children->visit, children->context);
+    pnx__close(fd);
+}
+
+void pnx__proc_each_child(pid_t pid, pnx__pid_fn visit, void *context)
+{
+    struct children children = {pid, visit, context};
+    int fd = open_of(pid, "task");
+    if (fd < 0)
+        return;
+    each_number(fd, visit_children_of_thread, &children);
+    pnx__close(fd);
+}
+
+void pnx__proc_each(pnx__pid_fn visit, void *context)
+{
+    int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    each_number(fd, visit, context);
+    pnx__close(fd);
+}

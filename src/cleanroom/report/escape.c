@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/escape.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Length of the well-formed UTF-8 sequence at `text` (RFC 3629), or 0; its code point in `ret`. */
+static unsigned decode(const unsigned char *text, uint32_t *ret)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned length = text[0] < 0x80   ? 1
+                      : text[0] < 0xc0 ? 0
+                      : text[0] < 0xe0 ? 2
+                      : text[0] < 0xf0 ? 3
+                      : text[0] < 0xf8 ? 4
+                                       : 0;
+    if (length <= 1) {
+        *ret = text[0];
+        return length;
+    }
+    uint32_t code = text[0] & (0x7fu >> length);
+    for (unsigned i = 1; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    *ret = code;
+    return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
+}
+
+static bool is_harmless(uint32_t code)
+{
+    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    bool turns = code == 0x61c || code == 0x200e || code == 0x200f ||
+                 (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    bool invisible = code == 0xad || (code >= 0x200b && code <= 0x200d) || code == 0x2028 ||
+                     code == 0x2029 || code == 0x2060 || code == 0xfeff ||
+                     (code >= 0xe0000 && code <= 0xe007f);
+    return !control && !turns && !invisible;
+}
+
+static size_t print_escaped(FILE *out, const unsigned char *bytes, unsigned count)
+{
+    if (*bytes == '\n' || *bytes == '\t' || *bytes == '\r') {
+        fprintf(out, "\\%c", *bytes == '\n' ? 'n' : *bytes == '\t' ? 't' : 'r');
+        return 2;
+    }
+    for (unsigned i = 0; i < count; i++)
+        fprintf(out, "\\x%02x", bytes[i]);
+    return 4 * count;
+}
+
+void pnx__print_name(FILE *out, const char *text, size_t most)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t columns = 0;
+    while (*at) {
+        if (columns >= most) {
+            fputs("…", out);
+            return;
+        }
+        uint32_t code;
+        unsigned length = decode(at, &code);
+        if (length && is_harmless(code)) {
+            fwrite(at, 1, length, out);
+            columns++;
+        } else {
+            columns += print_escaped(out, at, length ? length : 1);
+        }
+        at += length ? length : 1;
+    }
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static bool is_removed(const pnx_outcome *outcome)
+{
+    return outcome->fate == PNX_FATE_REMOVED || outcome->fate == PNX_FATE_ALREADY_GONE ||
+           outcome->fate == PNX_FATE_GONE_LATE || outcome->fate == PNX_FATE_KEPT;
+}
+
+static pnx_outcome outcome_of(const pnx_outcome *outcome, bool hangs)
+{
+    if (!hangs)
+        return *outcome;
+    return (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "its removal does not come to an end"};
+}
+
+static int64_t date_of(pnx_time time)
+{
+    return pnx__now_since_1970() - (pnx_monotonic_now() - time);
+}
+
+/* Takes the row over; its texts may be NULL for want of memory, then it is only counted. */
+static void add(pnx_session_report *report, pnx_session_resource row)
+{
+    if (!is_removed(&row.outcome))
+        report->unremoved++;
+    if (!row.removed && row.outcome.verified)
+        row.removed = date_of(row.outcome.ended);
+    if (row.id && row.name && row.detail && report->resources) {
+        report->resources[report->resource_count++] = row;
+        return;
+    }
+    free(row.id);
+    free(row.name);
+    free(row.detail);
+    report->unlisted++;
+}
+
+static char *join(char *const *words)
+{
+    size_t size = 1;
+    for (size_t i = 0; words[i]; i++)
+        size += strlen(words[i]) + 1;
+    char *joined = malloc(size), *end = joined;
+    for (size_t i = 0; joined && words[i]; i++)
+        end = stpcpy(stpcpy(end, i ? " " : ""), words[i]);
+    return joined;
+}
+
+static char *identity_of(pid_t pid, uint64_t start_time)
+{
+    char *id;
+    return asprintf(&id, "%d:%" PRIu64, (int)pid, start_time) > 0 ? id : NULL;
+}
+
+static void add_command(const pnx_session *session, pnx_session_report *report)
+{
+    const struct pnx__process_set *set = &session->set;
+    if (!session->ran)
+        return;
+    pnx_outcome outcome = {
+        .fate = session->timed_out ? PNX_FATE_REMOVED : PNX_FATE_ALREADY_GONE,
+        .verified = true,
+        .attempts = session->timed_out,
+        .ended = pnx_time_after(set->started, session->duration),
+    };
+    if (!set->command_ended)
+        outcome = (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "still there after SIGKILL"};
+    else if (session->timed_out)
+        strcpy(outcome.reason, "timed out");
+    add(report, (pnx_session_resource){
+                    .kind = "process",
+                    .origin = PNX_ORIGIN_MADE,
+                    .id = identity_of(set->command.pid, set->command.start_time),
+                    .name = report->command ? join(report->command) : NULL,
+                    .detail = strdup(""),
+                    .owner = geteuid(),
+                    .priority = pnx_kind_processes.priority,
+                    .created = session->started,
+                    .outcome = outcome,
+                });
+}
+
+static void add_made(const pnx_session *session, pnx_session_report *report)
+{
+    if (session->dir)
+        add(report, (pnx_session_resource){
+                        .kind = "tempdir",
+                        .origin = PNX_ORIGIN_MADE,
+                        .id = strdup(session->dir_identity),
+                        .name = session->variables[1]
+                                    ? strdup(session->variables[1] + sizeof "TMPDIR=" - 1)
+                                    : NULL,
+                        .detail = strdup(""),
+                        .owner = geteuid(),
+                        .priority = pnx_kind_tempdir.priority,
+                        .created = session->started,
+                        .outcome = outcome_of(&session->dir_outcome, session->dir_hangs),
+                    });
+    if (session->cgroup)
+        add(report, (pnx_session_resource){
+                        .kind = "cgroup",
+                        .origin = PNX_ORIGIN_MADE,
+                        .id = session->cgroup_path ? strdup(session->cgroup_path) : NULL,
+                        .name = session->cgroup_path ? strdup(session->cgroup_path) : NULL,
+                        .detail = strdup(""),
+                        .owner = geteuid(),
+                        .priority = pnx_kind_cgroup.priority,
+                        .created = session->started,
+                        .outcome = outcome_of(&session->cgroup_outcome, session->cgroup_hangs),
+                    });
+}
+
+/* "pid 4711, daemon, stopped" */
+static char *detail_of(const struct pnx__found_process *found)
+{
+    const char *how = found->own_session && found->orphan ? ", daemon"
+                      : found->own_session                ? ", session of its own"
+                      : found->orphan                     ? ", orphan"
+                                                          : "";
+    char *detail;
+    int length = asprintf(&detail, "pid %d%s%s%s", (int)found->pid, how,
+                          found->stopped ? ", stopped" : "",
+                          found->outside ? ", outside of the cgroup" : "");
+    return length > 0 ? detail : NULL;
+}
+
+static void add_processes(const pnx_session *session, pnx_session_report *report)
+{
+    const struct pnx__process_set *set = &session->set;
+    if (session->set_hangs)
+        return;
+    for (size_t i = 0; i < set->found_count; i++) {
+        const struct pnx__found_process *found = &set->found[i];
+        add(report, (pnx_session_resource){
+                        .kind = "process",
+                        .origin = PNX_ORIGIN_FOUND,
+                        .id = identity_of(found->pid, found->start_time),
+                        .name = strdup(found->command),
+                        .detail = detail_of(found),
+                        .owner = found->user,
+                        .priority = pnx_kind_processes.priority,
+                        .created = found->created,
+                        .outcome = found->outcome,
+                    });
+    }
+    report->processes = set->found_count + set->unlisted;
+    report->unlisted += set->unlisted;
+    if (!set->outcome.verified && session->ran)
+        report->unremoved += set->unlisted;
+}
+
+static void add_files(pnx_session *session, pnx_session_report *report)
+{
+    uint64_t listed_stuck = 0;
+    if (session->dir_hangs)
+        return;
+    for (size_t i = 0; i < session->row_count; i++) {
+        pnx_session_resource row = session->rows[i];
+        row.outcome.verified =
+            row.outcome.fate == PNX_FATE_REMOVED && session->dir_outcome.verified;
+        if (row.outcome.fate == PNX_FATE_STUCK)
+            listed_stuck++;
+        add(report, row);
+    }
+    report->files = session->files;
+    uint64_t entries = pnx_tree_entries(&session->files);
+    report->unlisted += entries - session->row_count;
+    report->unremoved += session->files.stuck - listed_stuck;
+    session->row_count = 0; /* the report has the texts now */
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static void tell_exit(const pnx_session *session, pnx_session_report *report)
+{
+    report->exit_code = -1;
+    report->timed_out = session->timed_out;
+    if (!session->ran || !session->set.command_ended)
+        return;
+    if (WIFEXITED(session->status))
+        report->exit_code = WEXITSTATUS(session->status);
+    else
+        report->exit_signal = WTERMSIG(session->status);
+}
+
+void pnx__session_account(pnx_session *session, pnx_session_report *ret)
+{
+    ret->session = session->id;
+    ret->name = session->config.name ? strdup(session->config.name) : strdup("");
+    ret->tier = session->cgroup ? 1 : 0;
+    snprintf(ret->tier_reason, sizeof ret->tier_reason, "%s", session->tier_reason);
+    ret->command = session->command;
+    session->command = NULL;
+    ret->started = session->started;
+    ret->duration = session->duration;
+    tell_exit(session, ret);
+
+    size_t most = 3;
+    if (!session->set_hangs)
+        most += session->set.found_count;
+    if (!session->dir_hangs)
+        most += session->row_count;
+    ret->resources = calloc(most, sizeof *ret->resources);
+    add_command(session, ret);
+    add_made(session, ret);
+    add_processes(session, ret);
+    add_files(session, ret);
+    ret->leftovers = ret->processes + pnx_tree_entries(&ret->files);
+}

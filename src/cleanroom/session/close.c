@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/session.h"
+
+#include "kind/sys.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+/* ---- the steps, in order; each ends before the next begins ----------------------------------- */
+
+/* The command was still running: by now it was ended with all the rest. */
+static void collect_command(pnx_session *session)
+{
+    struct pnx__process_set *set = &session->set;
+    if (set->command_ended)
+        return;
+    pnx_time soon = pnx_time_after(pnx_monotonic_now(), PNX_MS(100));
+    if (pnx_process_wait(&set->command, soon, &session->status) == PNX_OK)
+        set->command_ended = true;
+    session->duration = pnx_monotonic_now() - set->started;
+}
+
+static pnx_status clean_up(pnx_session *session)
+{
+    pnx_duration limit = pnx_time_after(session->config.patience, session->config.grace);
+    pnx_time deadline = pnx_time_after(pnx_monotonic_now(), limit);
+    pnx_status processes = pnx_close_by(&session->set_guard, deadline, NULL);
+    collect_command(session);
+    pnx__set_reap(&session->set);
+    pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
+    pnx_status cgroup = pnx_close_by(&session->cgroup_guard, deadline, NULL);
+    session->set_hangs = processes == PNX_ETIMEOUT;
+    session->dir_hangs = dir == PNX_ETIMEOUT;
+    session->cgroup_hangs = cgroup == PNX_ETIMEOUT;
+    return processes == PNX_OK && dir == PNX_OK && cgroup == PNX_OK ? PNX_OK : PNX_EFAILED;
+}
+
+static void end_registry(pnx_session *session)
+{
+    pnx_shutdown_options options = {.grace = PNX_MS(100), .hard = PNX_MS(100)};
+    if (!session->registry)
+        return;
+    (void)pnx_registry_shutdown(session->registry, &options, NULL, NULL);
+    if (pnx_registry_destroy(session->registry, NULL) == PNX_OK)
+        session->registry = NULL;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* What is gone was freed by its release; what is not is given up here. */
+static void free_what_is_stuck(pnx_session *session)
+{
+    if (session->dir && !session->dir_outcome.verified)
+        pnx_tempdir_free(session->dir);
+    if (session->cgroup && !session->cgroup_outcome.verified)
+        pnx_cgroup_free(session->cgroup);
+}
+
+void pnx_session_free(pnx_session *session)
+{
+    if (!session)
+        return;
+    if (!session->closed)
+        (void)pnx_session_close(session, NULL, NULL);
+    if (session->registry) /* a release hangs, and still uses this memory */
+        return;
+    free_what_is_stuck(session);
+    pnx__session_forget_files(session);
+    pnx_process_close(&session->set.command);
+    pnx__close(session->signals[0]);
+    pnx__close(session->signals[1]);
+    for (size_t i = 0; session->command && session->command[i]; i++)
+        free(session->command[i]);
+    free(session->command);
+    for (size_t i = 0; i < sizeof session->variables / sizeof *session->variables; i++)
+        free(session->variables[i]);
+    free(session->set.strangers);
+    free(session->set.found);
+    free(session->cgroup_path);
+    free((char *)(uintptr_t)session->config.name);
+    free((char *)(uintptr_t)session->config.parent);
+    free(session);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_error *err)
+{
+    pnx_session_report report = {0};
+    if (session->closed) {
+        if (ret)
+            *ret = report;
+        return pnx_fail(err, PNX_EALREADY, "the session is closed");
+    }
+    session->closed = true;
+    pnx_time began = pnx_monotonic_now();
+    pnx_status status = clean_up(session);
+    report.cleanup = pnx_monotonic_now() - began;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, session->was_subreaper);
+    pnx__session_account(session, &report);
+    end_registry(session);
+    if (status != PNX_OK)
+        pnx_fail(err, status, "%llu things that the session had are still there",
+                 (unsigned long long)report.unremoved);
+    if (ret)
+        *ret = report;
+    else
+        pnx_session_report_done(&report);
+    return status;
+}
+
+static pnx_status release_session(void *value, const pnx_release *why)
+{
+    pnx_session *session;
+    memcpy(&session, value, sizeof session);
+    pnx_status status = pnx_session_close(session, NULL, NULL);
+    pnx_session_free(session);
+    return status;
+}
+
+const pnx_kind pnx_kind_session = {
+    .name = "session",
+    .priority = PNX_HIGH,
+    .timeout = PNX_FOREVER, /* the session's own patience limits it */
+    .value_size = sizeof(pnx_session *),
+    .release = release_session,
+};

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/session.h"
+
+#include "kind/sys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define GRACE PNX_S(1)
+#define PATIENCE PNX_S(300)
+#define LISTED 1000
+
+int64_t pnx__now_since_1970(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * PNX_S(1) + now.tv_nsec;
+}
+
+/* A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random; so names sort by age. */
+static pnx_status make_id(pnx_session *session, pnx_error *err)
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return pnx_fail(err, PNX_EFAILED, "no random number for the session: %m");
+    uint64_t milliseconds = (uint64_t)(pnx__now_since_1970() / PNX_MS(1));
+    session->id.high = milliseconds << 16 | 0x7000 | (random[0] & 0xfff);
+    session->id.low = (random[1] >> 2) | 1ull << 63;
+    char text[PNX_ID_TEXT_SIZE];
+    snprintf(session->label, sizeof session->label, "cleanroom-%s",
+             pnx_id_format(session->id, text));
+    return PNX_OK;
+}
+
+static char *copy(const char *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+static pnx_status configure(pnx_session *session, const pnx_session_config *config,
+                            pnx_error *err)
+{
+    if (config)
+        session->config = *config;
+    pnx_session_config *c = &session->config;
+    const char *name = c->name, *parent = c->parent;
+    c->name = copy(name);
+    c->parent = copy(parent);
+    if ((name && !c->name) || (parent && !c->parent))
+        return pnx_fail(err, PNX_ENOMEM, "no memory for a session");
+    if (c->timeout < 0)
+        return pnx_fail(err, PNX_EINVAL, "the timeout must not be negative");
+    if (c->timeout == 0)
+        c->timeout = PNX_FOREVER;
+    if (c->grace == 0)
+        c->grace = GRACE;
+    if (c->patience <= 0)
+        c->patience = PATIENCE;
+    if (c->listed_max == 0)
+        c->listed_max = LISTED;
+    return PNX_OK;
+}
+
+/* ---- what it makes: each reserved before it exists ------------------------------------------- */
+
+static pnx_status make_registry(pnx_session *session, pnx_error *err)
+{
+    /* One worker: what is removed here is removed in order. */
+    pnx_config config = {.name = "cleanroom", .workers = 1, .timing = PNX_TIMING_NONE};
+    pnx_status status = pnx_registry_create(&config, &session->registry, err);
+    return status == PNX_OK ? status : pnx_wrap(err, status, "cannot prepare the clean-up");
+}
+
+static pnx_status make_dir(pnx_session *session, pnx_error *err)
+{
+    session->dir_guard = pnx_reserve(tempdir, session->registry, err);
+    if (session->dir_guard.status != PNX_OK)
+        return session->dir_guard.status;
+    pnx_status status =
+        pnx_tempdir_create(session->config.parent, session->label, &session->dir, err);
+    if (status != PNX_OK)
+        return status;
+    pnx__session_watch_dir(session);
+    pnx_arm(&session->dir_guard, session->dir);
+    pnx_tempdir_identity(session->dir, session->dir_identity, sizeof session->dir_identity);
+    return PNX_OK;
+}
+
+/* Without a cgroup it goes on, at tier 0, and says so. */
+static void make_cgroup(pnx_session *session)
+{
+    pnx_error why = {0};
+    if (session->config.no_cgroup) {
+        snprintf(session->tier_reason, sizeof session->tier_reason, "no cgroup is wanted");
+        return;
+    }
+    session->cgroup_guard = pnx_reserve(cgroup, session->registry, &why);
+    if (session->cgroup_guard.status == PNX_OK &&
+        pnx_cgroup_create(session->label, &session->cgroup, &why) == PNX_OK) {
+        pnx_cgroup_watch_by(session->cgroup, &session->cgroup_outcome);
+        session->cgroup_path = copy(pnx_cgroup_path(session->cgroup));
+        pnx_arm(&session->cgroup_guard, session->cgroup);
+        return;
+    }
+    pnx_drop(&session->cgroup_guard);
+    session->cgroup = NULL;
+    pnx_error_format(&why, session->tier_reason, sizeof session->tier_reason);
+}
+
+static pnx_status prepare_set(pnx_session *session, pnx_error *err)
+{
+    struct pnx__process_set *set = &session->set;
+    set->cookie = session->variables[0];
+    set->cgroup = session->cgroup;
+    set->owns_children = session->config.owns_children;
+    set->grace = session->config.grace;
+    set->alarm_fd = session->signals[0];
+    set->alarm = pnx__session_take_signals;
+    set->context = session;
+    set->found_max = session->config.listed_max;
+    set->found = malloc(set->found_max * sizeof *set->found);
+    if (!set->found || !pnx__set_note_strangers(set))
+        return pnx_fail(err, PNX_ENOMEM, "no memory to follow the command's processes");
+    session->set_guard = pnx_reserve(processes, session->registry, err);
+    return session->set_guard.status;
+}
+
+static pnx_status make_variables(pnx_session *session, pnx_error *err)
+{
+    static const char *const names[] = {"TMPDIR", "TMP", "TEMP"};
+    const char *path = pnx_tempdir_path(session->dir);
+    char id[PNX_ID_TEXT_SIZE];
+    bool made =
+        asprintf(&session->variables[0], "CLEANROOM_SESSION=%s", pnx_id_format(session->id, id)) > 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        made = made && asprintf(&session->variables[i + 1], "%s=%s", names[i], path) > 0;
+    return made ? PNX_OK : pnx_fail(err, PNX_ENOMEM, "no memory for the command's environment");
+}
+
+static void become_subreaper(pnx_session *session)
+{
+    int was = 0;
+    (void)prctl(PR_GET_CHILD_SUBREAPER, &was);
+    session->was_subreaper = was != 0;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+static pnx_status make(pnx_session *session, pnx_error *err)
+{
+    pnx_status status;
+    if (access("/proc/self/stat", R_OK) != 0)
+        return pnx_fail(err, PNX_EFAILED, "cannot read /proc: %m; mount it to follow processes");
+    if ((status = make_id(session, err)) || (status = make_registry(session, err)) ||
+        (status = make_dir(session, err)) || (status = make_variables(session, err)))
+        return status;
+    if (!pnx__session_open_signals(session, err))
+        return PNX_EFAILED;
+    make_cgroup(session);
+    if ((status = prepare_set(session, err)))
+        return status;
+    become_subreaper(session);
+    return PNX_OK;
+}
+
+pnx_status pnx_session_open(const pnx_session_config *config, pnx_session **ret, pnx_error *err)
+{
+    pnx_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return pnx_fail(err, PNX_ENOMEM, "no memory for a session");
+    session->signals[0] = session->signals[1] = -1;
+    session->set.alarm_fd = session->set.command.pidfd = -1;
+    session->set.command_ended = true;
+    pnx_status status = configure(session, config, err);
+    if (status == PNX_OK)
+        status = make(session, err);
+    if (status == PNX_OK)
+        *ret = session;
+    else
+        pnx_session_free(session);
+    return status;
+}
+
+pnx_id pnx_session_id(const pnx_session *session)
+{
+    return session->id;
+}
+
+const char *pnx_session_tmpdir(const pnx_session *session)
+{
+    return pnx_tempdir_path(session->dir);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/session.h"
+
+#include "kind/poll.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char **copy_list(const char *const *list)
+{
+    size_t count = 0;
+    while (list[count])
+        count++;
+    char **copy = calloc(count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++)
+        copy[i] = strdup(list[i]);
+    return copy;
+}
+
+static const char *last_component(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+/* The cgroup was made, but nothing may be started in it: go on at tier 0. */
+static void do_without_cgroup(pnx_session *session, const pnx_error *why)
+{
+    pnx_error_format(why, session->tier_reason, sizeof session->tier_reason);
+    (void)pnx_close(&session->cgroup_guard, NULL);
+    session->cgroup = session->set.cgroup = NULL;
+}
+
+static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error *err)
+{
+    pnx_error why = {0};
+    pnx_command command = {
+        .argv = argv,
+        .set = (const char *const *)session->variables,
+        .cgroup = session->cgroup,
+    };
+    pnx_status status = pnx_process_spawn(&command, &session->set.command, &why);
+    if (status == PNX_EBUSY) {
+        do_without_cgroup(session, &why);
+        command.cgroup = NULL;
+        status = pnx_process_spawn(&command, &session->set.command, &why);
+    }
+    if (status != PNX_OK && err)
+        *err = why;
+    return status;
+}
+
+/* Waits for the command, and for signals meanwhile. False: its time was over first. */
+static bool wait_for_command(pnx_session *session, pnx_time deadline)
+{
+    struct pollfd fds[] = {
+        {.fd = session->set.command.pidfd, .events = POLLIN},
+        {.fd = session->signals[0], .events = POLLIN},
+    };
+    for (;;) {
+        int ready = pnx__poll(fds, 2, deadline);
+        if (fds[1].revents)
+            (void)pnx__session_take_signals(session);
+        if (fds[0].revents)
+            return true;
+        if (ready == 0)
+            return false;
+    }
+}
+
+pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_error *err)
+{
+    struct pnx__process_set *set = &session->set;
+    if (session->ran)
+        return pnx_fail(err, PNX_EALREADY, "a session runs one command");
+    if (!argv || !argv[0])
+        return pnx_fail(err, PNX_EINVAL, "no command to run");
+    session->command = copy_list(argv);
+    if (!session->config.name)
+        session->config.name = strdup(last_component(argv[0]));
+
+    set->started = pnx_monotonic_now();
+    session->started = pnx__now_since_1970();
+    pnx_status status = spawn(session, argv, err);
+    if (status != PNX_OK)
+        return status;
+    session->ran = true;
+    set->command_ended = false;
+    pnx_arm(&session->set_guard, set);
+
+    if (!wait_for_command(session, pnx_time_after(set->started, session->config.timeout))) {
+        session->timed_out = set->interrupted = true;
+        return pnx_fail(err, PNX_ETIMEOUT, "'%s' took longer than it may", argv[0]);
+    }
+    (void)pnx_process_wait(&set->command, PNX_FOREVER, &session->status);
+    session->duration = pnx_monotonic_now() - set->started;
+    set->command_ended = true;
+    return PNX_OK;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <stdio.h>
+
+void complain(const char *format, ...)
+{
+    pnx_error err = {0};
+    va_list args;
+    va_start(args, format);
+    (void)pnx_fail_va(&err, PNX_EFAILED, format, args);
+    va_end(args);
+    complain_of(&err);
+}
+
+void complain_of(const pnx_error *err)
+{
+    char text[PNX_ERROR_MESSAGE_MAX + PNX_ERROR_CAUSE_MAX + 4];
+    pnx_error_format(err, text, sizeof text);
+    fprintf(stderr, "cleanroom: %s\n", text);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: cleanroom COMMAND [OPTION...] [ARGUMENT...]\n"
+    "\n"
+    "Runs programs so that nothing they leave behind stays.\n"
+    "\n"
+    "  cleanroom run [OPTION...] [--] CMD [ARG...]\n"
+    "                       run CMD; find, remove and report what it leaves behind\n"
+    "  cleanroom --help     this text; 'cleanroom run --help' for the options of run\n"
+    "  cleanroom --version  the version\n";
+
+/* A descriptor below 3 that the caller closed must not become one of ours: CMD would inherit a
+ * hole, and our messages would go into a file. It stays closed for CMD. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "run") == 0)
+        return cli_run(argc - 1, argv + 1);
+    if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0) {
+        printf("cleanroom %s\n", pnx_version());
+        return 0;
+    }
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
+        strcmp(command, "help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (*command)
+        complain("no such command: '%s'; see 'cleanroom --help'", command);
+    else
+        fputs(usage, stderr);
+    return EXIT_CLEANROOM;
+}

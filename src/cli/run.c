@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+#include "run_options.h"
+
+#include <cleanroom/session.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+/* What a handler can reach; set before the first one is installed, and for good. */
+static pnx_session *session_of_handler;
+
+static void on_signal(int signal_number, siginfo_t *info, void *context)
+{
+    (void)context;
+    bool from_process = info->si_code <= 0; /* kill(2), sigqueue(3), …: it says from whom */
+    pnx_session_signal(session_of_handler, signal_number, from_process ? info->si_pid : 0);
+}
+
+/* Takes the signals that are to reach the command. What we were told to ignore, as by nohup(1) or
+ * by a shell that starts us in the background, the command ignores too, and we do. */
+static void take_signals(pnx_session *session)
+{
+    static const int taken[] = {SIGTERM, SIGINT,  SIGHUP,   SIGQUIT, SIGUSR1,
+                                SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT, SIGCHLD};
+    session_of_handler = session;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        struct sigaction before, action = {.sa_flags = SA_SIGINFO | SA_RESTART};
+        if (taken[i] != SIGCHLD && sigaction(taken[i], NULL, &before) == 0 &&
+            before.sa_handler == SIG_IGN)
+            continue;
+        action.sa_sigaction = on_signal;
+        sigfillset(&action.sa_mask);
+        (void)sigaction(taken[i], &action, NULL);
+    }
+}
+
+/* ---- the report ------------------------------------------------------------------------------ */
+
+/* Opened before the command runs: a report that cannot be written is told in time. */
+static FILE *open_report(const char *file)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!out)
+        complain("cannot write the report %s: %m", file);
+    return out;
+}
+
+/* In one piece: other programs may write to the same terminal or log. */
+static void print_report(const pnx_session_report *report)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&text, &length);
+    FILE *out = memory ? memory : stderr;
+    (void)!pnx_session_report_write_text(report, out, NULL); /* where would we complain? */
+    if (!memory)
+        return;
+    (void)fclose(memory);
+    (void)fwrite(text, 1, length, stderr);
+    free(text);
+}
+
+static bool write_report(const char *file, const pnx_session_report *report, FILE *out)
+{
+    pnx_error err = {0};
+    pnx_status status = pnx_session_report_write_json(report, out, &err);
+    if (fclose(out) != 0 && status == PNX_OK)
+        status = pnx_fail(&err, PNX_EFAILED, "cannot write the report: %m");
+    if (status != PNX_OK)
+        complain("%s: %s", file, err.message);
+    return status == PNX_OK;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static int status_of(const struct run_options *options, const pnx_session_report *report,
+                     bool reported)
+{
+    if (report->timed_out)
+        return EXIT_TIMED_OUT;
+    if (report->exit_signal)
+        return EXIT_SIGNAL + report->exit_signal;
+    if (report->exit_code != 0)
+        return report->exit_code;
+    if (!reported)
+        return EXIT_CLEANROOM;
+    if (options->fail_on_leftovers && report->unremoved > 0)
+        return EXIT_UNREMOVED;
+    if (options->fail_on_leftovers && report->leftovers > 0)
+        return EXIT_LEFTOVERS;
+    return 0;
+}
+
+static int status_of_failure(pnx_status status)
+{
+    if (status == PNX_ENOTFOUND)
+        return EXIT_NOT_FOUND;
+    return status == PNX_EUNSUPPORTED ? EXIT_CANNOT_RUN : EXIT_CLEANROOM;
+}
+
+static int run_in(pnx_session *session, const struct run_options *options, FILE *json)
+{
+    pnx_error err = {0};
+    pnx_session_report report;
+    pnx_status status = pnx_session_run(session, options->command, &err);
+    (void)signal(SIGPIPE, SIG_IGN); /* nobody may be reading stderr any more */
+    (void)signal(SIGTTOU, SIG_IGN); /* the terminal may still belong to the command's group */
+    bool ran = status == PNX_OK || status == PNX_ETIMEOUT;
+    if (!ran)
+        complain_of(&err);
+
+    (void)pnx_session_close(session, &report, NULL); /* the report tells what it could not do */
+    bool worth_telling = report.leftovers > 0 || report.unremoved > 0;
+    if (worth_telling || (ran && !options->quiet))
+        print_report(&report);
+    bool reported = !json || write_report(options->report, &report, json);
+    int exit_status = ran ? status_of(options, &report, reported) : status_of_failure(status);
+    pnx_session_report_done(&report);
+    return exit_status;
+}
+
+int cli_run(int argc, char **argv)
+{
+    struct run_options options = {
+        /* This process does nothing else, and a shell may be watching it. */
+        .session = {.owns_children = true, .job_control = true},
+    };
+    int status;
+    if (!parse_run_options(argc, argv, &options, &status))
+        return status;
+    FILE *json = NULL;
+    if (options.report && !(json = open_report(options.report)))
+        return EXIT_CLEANROOM;
+
+    pnx_error err = {0};
+    pnx_session *session;
+    if (pnx_session_open(&options.session, &session, &err) != PNX_OK) {
+        complain_of(&err);
+        return EXIT_CLEANROOM;
+    }
+    take_signals(session);
+    status = run_in(session, &options, json);
+    /* Not freed: a handler may be about to use it, and the process ends here. */
+    return status;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "run_options.h"
+
+#include "cli.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: cleanroom run [OPTION...] [--] CMD [ARG...]\n"
+    "\n"
+    "Runs CMD with a private TMPDIR and, where that can be, in a cgroup of its own. Afterwards ends\n"
+    "the processes and removes the files that it left behind, makes sure that they are gone, and\n"
+    "says on stderr what they were.\n"
+    "\n"
+    "  --timeout DUR        end CMD, and all that it started, after DUR; then exit with 124\n"
+    "  --grace DUR          time between SIGTERM and SIGKILL; 0 kills at once [1s]\n"
+    "  --name NAME          what to call this run in reports [the name of CMD]\n"
+    "  --report FILE.json   write the report as JSON too\n"
+    "  --fail-on-leftovers  exit with 120 if CMD succeeded but left something behind,\n"
+    "                       with 121 if some of that could not be removed\n"
+    "  --quiet              say nothing when nothing was left behind\n"
+    "  --help               this text\n"
+    "  --version            the version\n"
+    "\n"
+    "DUR is a number of seconds, or has units: 500ms, 1.5s, 2m30s, 1h.\n"
+    "\n"
+    "Exit status: that of CMD; 128+N if signal N ended it; 124 timed out; 125 cleanroom failed;\n"
+    "126 CMD cannot be executed; 127 there is no such command.\n";
+
+enum { TIMEOUT = 256, GRACE, NAME, REPORT, FAIL, QUIET, HELP, VERSION };
+
+static const struct option options[] = {
+    {"timeout", required_argument, NULL, TIMEOUT},
+    {"grace", required_argument, NULL, GRACE},
+    {"name", required_argument, NULL, NAME},
+    {"report", required_argument, NULL, REPORT},
+    {"fail-on-leftovers", no_argument, NULL, FAIL},
+    {"quiet", no_argument, NULL, QUIET},
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static bool parse_span(const char *option, const char *text, pnx_duration *ret)
+{
+    pnx_error err = {0};
+    if (pnx_span_parse(text, ret, &err) == PNX_OK)
+        return true;
+    (void)pnx_wrap(&err, PNX_EINVAL, "--%s '%s' is not a span of time", option, text);
+    complain_of(&err);
+    return false;
+}
+
+static bool parse_report(const char *file, struct run_options *ret)
+{
+    size_t length = strlen(file);
+    if (length > 5 && strcmp(file + length - 5, ".json") == 0) {
+        ret->report = file;
+        return true;
+    }
+    complain("--report '%s': the format is told by the name, which must end in .json", file);
+    return false;
+}
+
+static bool take(int option, struct run_options *ret)
+{
+    switch (option) {
+    case TIMEOUT:
+        /* 0 disables it, as with timeout(1): zero is the default of the config too. */
+        return parse_span("timeout", optarg, &ret->session.timeout);
+    case GRACE:
+        if (!parse_span("grace", optarg, &ret->session.grace))
+            return false;
+        if (ret->session.grace == 0)
+            ret->session.grace = PNX_NO_GRACE;
+        return true;
+    case NAME:
+        ret->session.name = optarg;
+        return true;
+    case REPORT:
+        return parse_report(optarg, ret);
+    case FAIL:
+        return ret->fail_on_leftovers = true;
+    case QUIET:
+        return ret->quiet = true;
+    default:
+        return false;
+    }
+}
+
+bool parse_run_options(int argc, char **argv, struct run_options *ret, int *ret_status)
+{
+    *ret_status = EXIT_CLEANROOM;
+    opterr = 0;
+    for (;;) {
+        int option = getopt_long(argc, argv, "+:", options, NULL);
+        if (option == -1)
+            break;
+        if (option == HELP || option == VERSION) {
+            if (option == HELP)
+                fputs(usage, stdout);
+            else
+                printf("cleanroom %s\n", pnx_version());
+            *ret_status = 0;
+            return false;
+        }
+        if (option == ':')
+            complain("option '%s' needs a value; see 'cleanroom run --help'", argv[optind - 1]);
+        else if (option == '?')
+            complain("no such option: '%s'; see 'cleanroom run --help'", argv[optind - 1]);
+        if (!take(option, ret))
+            return false;
+    }
+    if (optind >= argc) {
+        complain("no command to run; see 'cleanroom run --help'");
+        return false;
+    }
+    ret->command = (const char *const *)(argv + optind);
+    return true;
+}
