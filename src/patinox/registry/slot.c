@@ -28,55 +28,73 @@ static void magazine_push(pnx__magazine **stack, pnx__magazine *magazine)
     *stack = magazine;
 }
 
+static void magazines_move(pnx__magazine **from, pnx__magazine **to)
+{
+    while (*from != NULL) {
+        pnx__magazine *magazine = *from;
+        *from = magazine->next;
+        magazine_push(to, magazine);
+    }
+}
+
+/* Blocks enough to hold `count` slots; NULL: no memory. Depot lock held. */
+static pnx__magazine *magazine_blocks(struct pnx_registry *registry, uint64_t count)
+{
+    pnx__magazine *blocks = NULL;
+    for (uint64_t held = 0; held < count; held += PNX__MAGAZINE_SLOTS) {
+        pnx__magazine *block = magazine_block(registry);
+        if (block == NULL) {
+            magazines_move(&blocks, &registry->depot_empty);
+            return NULL;
+        }
+        magazine_push(&blocks, block);
+    }
+    return blocks;
+}
+
+/* Fills `blocks` from the end of the chunk on, and stacks them up in the depot: the one on top holds
+ * the lowest slots, the lowest first. */
+static void magazines_fill(struct pnx_registry *registry, pnx__magazine *blocks, pnx__slot *slots,
+                           uint32_t first, uint64_t count)
+{
+    while (count > 0) {
+        pnx__magazine *block = blocks;
+        blocks = block->next;
+        block->count = 0;
+        while (block->count < PNX__MAGAZINE_SLOTS && count > 0) {
+            pnx__slot *slot = &slots[--count];
+            slot->index = first + (uint32_t)count;
+            slot->timer_next = slot->timer_previous = PNX__TIMER_NONE;
+            block->slots[block->count++] = slot;
+        }
+        magazine_push(&registry->depot_full, block);
+    }
+}
+
 /* Adds a chunk of slots to the table, as full magazines. Depot lock held. */
 static pnx_status table_grow(struct pnx_registry *registry)
 {
-    uint32_t chunk = atomic_load_explicit(&registry->chunk_count, memory_order_relaxed);
-    uint64_t first = (uint64_t)chunk << PNX__CHUNK_BITS;
+    const uint32_t chunk = atomic_load_explicit(&registry->chunk_count, memory_order_relaxed);
+    const uint64_t first = (uint64_t)chunk << PNX__CHUNK_BITS;
     if (first >= registry->config.resources_max)
         return PNX_ELIMIT;
     uint64_t count = registry->config.resources_max - first;
     if (count > PNX__CHUNK_SLOTS)
         count = PNX__CHUNK_SLOTS;
-
-    /* All blocks first: a chunk without magazines to hold it would be lost. */
-    pnx__magazine *blocks = NULL;
-    for (uint64_t held = 0; held < count; held += PNX__MAGAZINE_SLOTS) {
-        pnx__magazine *block = magazine_block(registry);
-        if (block == NULL)
-            goto no_memory;
-        magazine_push(&blocks, block);
-    }
+    /* The blocks first: a chunk without magazines to hold it would be lost. */
+    pnx__magazine *blocks = magazine_blocks(registry, count);
+    if (blocks == NULL)
+        return PNX_ENOMEM;
     pnx__slot *slots = pnx__map(PNX__CHUNK_SLOTS * sizeof *slots);
-    if (slots == NULL)
-        goto no_memory;
-
-    /* From the end, so that the magazine on top of the stack holds the lowest slots, in order. */
-    uint64_t next = count;
-    while (next > 0) {
-        pnx__magazine *block = blocks;
-        blocks = block->next;
-        block->count = 0;
-        while (block->count < PNX__MAGAZINE_SLOTS && next > 0) {
-            pnx__slot *slot = &slots[--next];
-            slot->index = (uint32_t)(first + next);
-            slot->timer_next = slot->timer_previous = PNX__TIMER_NONE;
-                        block->slots[block->count++] = slot;
-        }
-        magazine_push(&registry->depot_full, block);
+    if (slots == NULL) {
+        magazines_move(&blocks, &registry->depot_empty);
+        return PNX_ENOMEM;
     }
+    magazines_fill(registry, blocks, slots, (uint32_t)first, count);
     registry->chunks[chunk] = slots;
     /* Release: pairs with the acquire in pnx__slot_of; who sees the count sees the chunk. */
     atomic_store_explicit(&registry->chunk_count, chunk + 1, memory_order_release);
     return PNX_OK;
-
-no_memory:
-    while (blocks != NULL) {
-        pnx__magazine *block = blocks;
-        blocks = block->next;
-        magazine_push(&registry->depot_empty, block);
-    }
-    return PNX_ENOMEM;
 }
 
 pnx__slot *pnx__slot_take_slow(struct pnx_registry *registry, pnx__thread *thread,
