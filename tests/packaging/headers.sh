@@ -9,9 +9,12 @@ static_library=$(realpath "$1")
 strict=(-Wall -Wextra -Wpedantic -Werror)
 
 compiles() { # COMPILER STANDARD LANGUAGE HEADER
+    # libuv's own header needs POSIX types, which strict ISO C hides.
+    local posix=()
+    [ "$4" != patinox/uv.h ] || posix=(-D_POSIX_C_SOURCE=200809L)
     # Twice: its include guard works.
     printf '#include <%s>\n#include <%s>\n' "$4" "$4" |
-        "$1" "-std=$2" "-x$3" "${strict[@]}" "-I$SOURCE/include" -fsyntax-only -
+        "$1" "-std=$2" "-x$3" "${strict[@]}" "${posix[@]}" "-I$SOURCE/include" -fsyntax-only -
 }
 builds() { # COMPILER STANDARD LANGUAGE WARNING...
     "$1" "-std=$2" "-x$3" "${@:4}" "-I$SOURCE/include" "$here/program.c" -o program \
