@@ -11,7 +11,8 @@
  * then what was scheduled, then what was registered. Each of these happened after the one it reads
  * next (drop counts before it pushes, a worker counts after it popped, …) and counters are written
  * with release and read with acquire, so that an exit that was read has its entry read too.
- * The only way back upstream is the retry, running → waiting → queued. It is rare and slow anyway;
+ * The only ways back upstream are the retry, running → waiting → queued, and the fallback, running →
+ * queued. They are rare and slow anyway;
  * it is counted under the dispatch lock, which a snapshot holds, and so stands still.
  */
 #include "registry/internal.h"
@@ -76,7 +77,7 @@ static uint64_t read_count(struct pnx_registry *registry, pnx__kind *kind, pnx__
 /* Downstream first; the last stage is where resources come in. */
 static const pnx__count reading_order[] = {
     PNX__N_DONE,          PNX__N_FAILED,          PNX__N_ABANDONED,    PNX__N_DONE_WAITING,
-    PNX__N_RETRIED,       PNX__N_REQUEUED,        PNX__N_ABANDONED_WAITING,
+    PNX__N_RETRIED,       PNX__N_REQUEUED,        PNX__N_FELL_BACK,    PNX__N_ABANDONED_WAITING,
     PNX__N_LATE,          PNX__N_TIMED_OUT,       PNX__N_FALLBACKS,    PNX__N_SCHEDULE_FAILED,
     PNX__N_STARTED,       PNX__N_ABANDONED_QUEUED, PNX__N_CLAIMED,     PNX__N_SCHEDULED,
     PNX__N_TAKEN,         PNX__N_LEAKED,          PNX__N_ARMED,
@@ -107,10 +108,10 @@ static pnx_counts counts_of(const uint64_t n[PNX__N_COUNT])
     return (pnx_counts){
         .registered = n[PNX__N_ARMED] - n[PNX__N_TAKEN],
         .live = n[PNX__N_ARMED] - n[PNX__N_TAKEN] - n[PNX__N_SCHEDULED] - n[PNX__N_CLAIMED],
-        .queued = n[PNX__N_SCHEDULED] + n[PNX__N_REQUEUED] - n[PNX__N_STARTED] -
-                  n[PNX__N_ABANDONED_QUEUED],
-        .running = n[PNX__N_STARTED] + n[PNX__N_CLAIMED] - n[PNX__N_RETRIED] - n[PNX__N_DONE] -
-                   n[PNX__N_FAILED] - n[PNX__N_ABANDONED],
+        .queued = n[PNX__N_SCHEDULED] + n[PNX__N_REQUEUED] + n[PNX__N_FELL_BACK] -
+                  n[PNX__N_STARTED] - n[PNX__N_ABANDONED_QUEUED],
+        .running = n[PNX__N_STARTED] + n[PNX__N_CLAIMED] - n[PNX__N_RETRIED] -
+                   n[PNX__N_FELL_BACK] - n[PNX__N_DONE] - n[PNX__N_FAILED] - n[PNX__N_ABANDONED],
         .waiting = n[PNX__N_RETRIED] - n[PNX__N_REQUEUED] - n[PNX__N_ABANDONED_WAITING] -
                    n[PNX__N_DONE_WAITING],
         .done = n[PNX__N_DONE] + n[PNX__N_DONE_WAITING],

@@ -70,7 +70,7 @@ enum {
     PNX__META = 1 << 16,     /* slot->meta is set */
     PNX__FALLBACK = 1 << 17, /* the attempt is the fallback */
     PNX__SETTLED = 1 << 18,  /* an earlier attempt succeeded late: nothing is left to do */
-    PNX__TIMED_OUT = 1 << 19,/* the attempt before this state was declared late */
+    PNX__TIMED_OUT = 1 << 19,/* the last attempt that is over was declared late */
     PNX__LEAKED = 1 << 20,   /* was still held when its owner ended */
     PNX__IDLE_SPAN = 1 << 21,/* its timer is an idle span: pnx_touch counts */
     PNX__CAPPED = 1 << 22,   /* counts against a concurrency limit */
@@ -205,6 +205,7 @@ typedef enum pnx__count {
     PNX__N_STARTED,     /* queued → running */
     PNX__N_RETRIED,     /* running → waiting; dispatch lock */
     PNX__N_REQUEUED,    /* waiting → queued; dispatch lock */
+    PNX__N_FELL_BACK,   /* running → queued, for the fallback; dispatch lock */
     PNX__N_DONE,        /* running → done */
     PNX__N_FAILED,      /* running → failed */
     PNX__N_ABANDONED,   /* running → abandoned */
@@ -634,6 +635,10 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
 /* The outcome of the attempt that `about` was claimed for. False: it had been declared late. */
 bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
                   pnx__slot *slot, pnx_status status, pnx_duration ran);
+/* A completion by token: PNX_OK; PNX_ETIMEOUT: of an attempt that had been declared late; PNX_EALREADY;
+ * PNX_ENOTFOUND: of an attempt that never began. */
+pnx_status pnx__complete(struct pnx_registry *registry, pnx__slot *slot, pnx_token token,
+                         pnx_status status);
 /* The thread of this worker ends inside a release: the attempt failed. */
 void pnx__attempt_broken(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker);
 /* The timekeeper: attempt `word` is late. True: it was still running. */

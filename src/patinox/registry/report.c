@@ -85,7 +85,8 @@ void pnx__kept_settle(struct pnx_registry *registry, pnx__thread *thread, pnx__s
     const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     /* Unless it was forgotten meanwhile. */
     const bool there =
-        pnx__generation_of(word) == generation && pnx__state_of(word) == PNX_ABANDONED;
+        pnx__generation_of(word) == generation && (word & PNX__KEPT) != 0 &&
+        (pnx__state_of(word) == PNX_ABANDONED || pnx__state_of(word) == PNX_FAILED);
     if (there)
         kept_remove(registry, slot);
     pthread_mutex_unlock(&registry->dispatch);

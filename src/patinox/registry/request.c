@@ -353,21 +353,9 @@ pnx_status pnx_complete(pnx_token token, pnx_status status)
     pnx__slot *slot = pnx__slot_of(registry, token.id);
     if (slot == NULL)
         return PNX_ENOTFOUND;
-    const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
-    if (pnx__generation_of(word) != pnx__id_generation(token.id))
-        return PNX_EALREADY;
-    const pnx_state state = pnx__state_of(word);
-    const bool ours = pnx__attempt_of(word) == token.attempt;
-    /* Not running any more, though it is still the last attempt: completed before, unless it was
-     * declared late. */
-    if (ours && state != PNX_RUNNING && state != PNX_ABANDONED && (word & PNX__TIMED_OUT) == 0)
-        return PNX_EALREADY;
-    pnx__about about = pnx__about_slot(registry, slot, word);
-    about.word = pnx__with_attempt(pnx__with_state(word, PNX_RUNNING), token.attempt);
-    const bool in_time =
-        pnx__outcome(registry, pnx__thread_get(registry), &about, slot, status, -1);
+    const pnx_status answer = pnx__complete(registry, slot, token, status);
     /* A host's loop may wait for this end, which queues nothing. */
     if (registry->config.wake != NULL)
         registry->config.wake(registry->config.wake_context);
-    return in_time ? PNX_OK : PNX_ETIMEOUT;
+    return answer;
 }

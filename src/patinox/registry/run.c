@@ -106,13 +106,33 @@ static pnx_duration backoff(struct pnx_registry *registry, const pnx__kind *kind
     return delay;
 }
 
+static void tell_end(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
+                     pnx_status status, pnx_duration ran)
+{
+    if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
+        pnx__tell_slow(registry, type, about, status, 0, -1, ran);
+}
+
+/* Once the word has moved on, so that it is surely late, and before what follows from it. */
+static void tell_late(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about)
+{
+    pnx__account(thread, about->kind, PNX__N_TIMED_OUT);
+    tell_end(registry, PNX_EVENT_TIMED_OUT, about, PNX_ETIMEOUT, -1);
+}
+
+/* Only whoever has moved the word on may: the field may else be another resource's by now. */
+static void note_status(pnx__slot *slot, pnx_status status)
+{
+    atomic_store_explicit(&slot->span_or_status, (uint32_t)status, memory_order_relaxed);
+}
+
 /* RUNNING → WAITING, with a timer. False: the word has changed meanwhile. */
 static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                        const pnx__about *about, uint64_t current, pnx_status status,
                        uint64_t flags)
 {
-    uint64_t next = pnx__with_state(current, PNX_WAITING) | PNX__TIMER | flags;
-    next &= ~(uint64_t)(PNX__PENDING | PNX__CAPPED);
+    uint64_t next = pnx__with_state(current, PNX_WAITING) | PNX__TIMER;
+    next = (next & ~(uint64_t)(PNX__PENDING | PNX__CAPPED | PNX__TIMED_OUT)) | flags;
     bool more = false;
     if ((current & PNX__TIMER) != 0)
         pnx__timer_cancel(registry, slot); /* of an expiry, or of a pending attempt */
@@ -122,10 +142,13 @@ static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__
         pthread_mutex_unlock(&registry->dispatch);
         return false;
     }
+    note_status(slot, status);
     pnx__account(thread, about->kind, PNX__N_RETRIED);
     if ((current & PNX__CAPPED) != 0)
         more = pnx__uncap(registry, about->kind);
     pthread_mutex_unlock(&registry->dispatch);
+    if ((flags & PNX__TIMED_OUT) != 0)
+        tell_late(registry, thread, about);
     pnx__tell(registry, PNX_EVENT_RETRIED, slot, next, status);
     const pnx_duration delay = backoff(registry, about->kind, pnx__attempt_of(next));
     pnx__timer_arm(registry, slot, next, pnx_time_after(pnx__precise(registry), delay));
@@ -139,10 +162,11 @@ static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__
 
 /* RUNNING → QUEUED for the fallback. False: the word has changed meanwhile. */
 static bool go_fallback(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
-                        const pnx__about *about, uint64_t current, uint64_t flags)
+                        const pnx__about *about, uint64_t current, pnx_status status,
+                        uint64_t flags)
 {
-    uint64_t next = pnx__with_state(current, PNX_QUEUED) | PNX__FALLBACK | flags;
-    next &= ~(uint64_t)(PNX__PENDING | PNX__CAPPED);
+    uint64_t next = pnx__with_state(current, PNX_QUEUED) | PNX__FALLBACK;
+    next = (next & ~(uint64_t)(PNX__PENDING | PNX__CAPPED | PNX__TIMED_OUT)) | flags;
     bool more = false;
     pthread_mutex_lock(&registry->dispatch);
     if (!atomic_compare_exchange_strong_explicit(&slot->word, &current, next, memory_order_acq_rel,
@@ -150,11 +174,13 @@ static bool go_fallback(struct pnx_registry *registry, pnx__thread *thread, pnx_
         pthread_mutex_unlock(&registry->dispatch);
         return false;
     }
-    pnx__account(thread, about->kind, PNX__N_RETRIED);
-    pnx__account(thread, about->kind, PNX__N_REQUEUED);
+    note_status(slot, status);
+    pnx__account(thread, about->kind, PNX__N_FELL_BACK);
     if ((current & PNX__CAPPED) != 0)
         more = pnx__uncap(registry, about->kind);
     pthread_mutex_unlock(&registry->dispatch);
+    if ((flags & PNX__TIMED_OUT) != 0)
+        tell_late(registry, thread, about);
     if ((next & PNX__TIMER) != 0)
         pnx__timer_cancel(registry, slot);
     atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
@@ -174,7 +200,7 @@ void pnx__retry_due(struct pnx_registry *registry, pnx__slot *slot)
             pthread_mutex_unlock(&registry->dispatch);
             return;
         }
-        next = pnx__with_state(word, PNX_QUEUED) & ~(uint64_t)PNX__TIMED_OUT;
+        next = pnx__with_state(word, PNX_QUEUED);
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
     pnx__account(pnx__thread_get(registry), pnx__kind_of(slot), PNX__N_REQUEUED);
@@ -216,17 +242,20 @@ static void late(struct pnx_registry *registry, pnx__thread *thread, const pnx__
                     &slot->word, &word, next, memory_order_acq_rel, memory_order_acquire)) {
                 pnx__account(thread, about->kind, PNX__N_DONE_WAITING);
                 pthread_mutex_unlock(&registry->dispatch);
+                tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
                 pnx__finish(registry, thread, slot, about, next, PNX_OK);
                 return;
             }
             pthread_mutex_unlock(&registry->dispatch);
             break;
-        case PNX_ABANDONED: /* stays counted as that; but nothing is left to list */
+        case PNX_FAILED: /* of its fallback */
+        case PNX_ABANDONED:
+            /* It stays counted as that; but nothing is left to list. */
             if ((word & PNX__KEPT) != 0) {
                 pnx__kept_settle(registry, thread, slot, pnx__generation_of(word));
                 return;
             }
-            next = word | PNX__SETTLED; /* whoever abandoned it is about to list it */
+            next = word | PNX__SETTLED; /* whoever ended it is about to list it */
             if (atomic_compare_exchange_weak_explicit(&slot->word, &word, next,
                                                       memory_order_acq_rel, memory_order_acquire))
                 return;
@@ -298,24 +327,17 @@ static bool succeeded(pnx_status status)
     return status == PNX_OK || status == PNX_EALREADY;
 }
 
-static void tell_end(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
-                     pnx_status status, pnx_duration ran)
-{
-    if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
-        pnx__tell_slow(registry, type, about, status, 0, -1, ran);
-}
-
-bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
-                  pnx__slot *slot, pnx_status status, pnx_duration ran)
+/* As pnx__outcome, but when it is not that attempt any more nothing happens. */
+static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
+                            const pnx__about *about, pnx__slot *slot, pnx_status status,
+                            pnx_duration ran)
 {
     pnx__kind *kind = about->kind;
     /* Acquire: flags set by others come with what they stand for. */
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     for (;;) {
-        if (PNX_UNLIKELY(!same_attempt(word, about->word))) {
-            late(registry, thread, about, slot, status, ran);
+        if (PNX_UNLIKELY(!same_attempt(word, about->word)))
             return false;
-        }
         if (PNX_LIKELY(succeeded(status) || (word & PNX__SETTLED) != 0)) {
             if (PNX_LIKELY((word & PNX__LOOSE_ENDS) == 0)) {
                 const uint64_t freed = pnx__freed(word);
@@ -339,7 +361,6 @@ bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx_
             return true;
         }
 
-        atomic_store_explicit(&slot->span_or_status, (uint32_t)status, memory_order_relaxed);
         const bool hopeless = pnx_recovery_of(status) == PNX_RECOVER_FAIL ||
                               (word & PNX__FALLBACK) != 0;
         const bool again = !hopeless && pnx__attempt_of(word) < kind->attempts_max &&
@@ -348,12 +369,14 @@ bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx_
             if (go_waiting(registry, thread, slot, about, word, status, 0))
                 return true;
         } else if (!hopeless && kind->has_fallback) {
-            if (go_fallback(registry, thread, slot, about, word, 0))
+            if (go_fallback(registry, thread, slot, about, word, status, 0))
                 return true;
         } else {
-            const uint64_t final = pnx__with_state(word, PNX_FAILED) & ~(uint64_t)PNX__PENDING;
+            const uint64_t final = pnx__with_state(word, PNX_FAILED) &
+                                   ~(uint64_t)(PNX__PENDING | PNX__TIMED_OUT);
             if (atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
                                                       memory_order_acq_rel, memory_order_acquire)) {
+                note_status(slot, status);
                 pnx__account(thread, kind, PNX__N_FAILED);
                 tell_end(registry, PNX_EVENT_FAILED, about, status, ran);
                 pnx__finish(registry, thread, slot, about, final, status);
@@ -364,6 +387,57 @@ bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx_
     }
 }
 
+bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
+                  pnx__slot *slot, pnx_status status, pnx_duration ran)
+{
+    if (PNX_LIKELY(outcome_in_time(registry, thread, about, slot, status, ran)))
+        return true;
+    late(registry, thread, about, slot, status, ran);
+    return false;
+}
+
+/* PNX_OK: this attempt runs; else what pnx__complete shall answer. */
+static pnx_status judge(const pnx__kind *kind, uint64_t word, pnx_token token)
+{
+    const unsigned last = pnx__attempt_of(word);
+    const pnx_state state = pnx__state_of(word);
+    if (pnx__generation_of(word) != pnx__id_generation(token.id))
+        return PNX_EALREADY;
+    if (token.attempt == 0 || token.attempt > last || state == PNX_LIVE)
+        return PNX_ENOTFOUND;
+    const bool over = state != PNX_RUNNING;
+    if (token.attempt == last && !over)
+        return PNX_OK;
+    /* TIMED_OUT speaks of the last one that is over; an abandoned one was late. */
+    if (token.attempt == (over ? last : last - 1))
+        return (word & PNX__TIMED_OUT) != 0 || state == PNX_ABANDONED ? PNX_ETIMEOUT
+                                                                       : PNX_EALREADY;
+    /* Of those before nothing is known but whether they can have been late: only some kinds go on
+     * after that. There a completion that was one too many passes for a late one. */
+    const bool went_on = (kind->flags & PNX_IDEMPOTENT) != 0 ||
+                         ((kind->flags & PNX_FALLBACK_CONCURRENT) != 0 &&
+                          (word & PNX__FALLBACK) != 0 && token.attempt == last - 1);
+    return went_on ? PNX_ETIMEOUT : PNX_EALREADY;
+}
+
+pnx_status pnx__complete(struct pnx_registry *registry, pnx__slot *slot, pnx_token token,
+                         pnx_status status)
+{
+    pnx__thread *thread = pnx__thread_get(registry);
+    for (;;) {
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        pnx__about about = pnx__about_slot(registry, slot, word);
+        about.id = token.id;
+        about.word = pnx__with_attempt(pnx__with_state(word, PNX_RUNNING), token.attempt);
+        const pnx_status verdict = judge(about.kind, word, token);
+        if (verdict == PNX_OK && !outcome_in_time(registry, thread, &about, slot, status, -1))
+            continue; /* it has just been completed, or declared late */
+        if (verdict == PNX_ETIMEOUT)
+            late(registry, thread, &about, slot, status, -1);
+        return verdict;
+    }
+}
+
 /* RUNNING, QUEUED or WAITING → ABANDONED, if the word is still `word`. */
 static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *word,
                     pnx__count count)
@@ -371,18 +445,21 @@ static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *wo
     const pnx__about about = pnx__about_slot(registry, slot, *word);
     pnx__thread *thread = pnx__thread_get(registry);
     const uint64_t final = pnx__with_state(*word, PNX_ABANDONED) & ~(uint64_t)PNX__PENDING;
-    atomic_store_explicit(&slot->span_or_status, PNX_ETIMEOUT, memory_order_relaxed);
     const bool locked = count == PNX__N_ABANDONED_WAITING;
     if (locked)
         pthread_mutex_lock(&registry->dispatch);
     const bool won = atomic_compare_exchange_strong_explicit(
         &slot->word, word, final, memory_order_acq_rel, memory_order_acquire);
-    if (won)
+    if (won) {
+        note_status(slot, PNX_ETIMEOUT);
         pnx__account(thread, about.kind, count);
+    }
     if (locked)
         pthread_mutex_unlock(&registry->dispatch);
     if (!won)
         return false;
+    if (count == PNX__N_ABANDONED)
+        tell_late(registry, thread, &about);
     tell_end(registry, PNX_EVENT_ABANDONED, &about, PNX_ETIMEOUT, -1);
     pnx__finish(registry, thread, slot, &about, final, PNX_EABANDONED);
     return true;
@@ -398,6 +475,7 @@ static bool settle_running(struct pnx_registry *registry, pnx__thread *thread, p
                                                  memory_order_acquire))
         return false;
     pnx__account(thread, about->kind, PNX__N_DONE);
+    tell_late(registry, thread, about);
     tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, -1);
     pnx__finish(registry, thread, slot, about, final, PNX_OK);
     return true;
@@ -412,11 +490,8 @@ bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claim
             return false;
         const pnx__about about = pnx__about_slot(registry, slot, word);
         pnx__kind *kind = about.kind;
-        /* Told before the word moves on, while the attempt is surely this one's: a completion that
-         * wins the race below makes it a close call, which the monitor may know too. */
         if ((word & PNX__TICK) != 0) {
-            pnx__account(thread, kind, PNX__N_TIMED_OUT);
-            tell_end(registry, PNX_EVENT_TIMED_OUT, &about, PNX_ETIMEOUT, -1);
+            tell_late(registry, thread, &about);
             return true;
         }
         const bool first_time = (word & PNX__FALLBACK) == 0;
@@ -425,21 +500,17 @@ bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claim
         const bool fall_back =
             first_time && kind->has_fallback && (kind->flags & PNX_FALLBACK_CONCURRENT) != 0 &&
             atomic_load_explicit(&registry->phase, memory_order_relaxed) < PNX__ABANDONING;
-        atomic_store_explicit(&slot->span_or_status, PNX_ETIMEOUT, memory_order_relaxed);
         bool moved;
         if (PNX_UNLIKELY((word & PNX__SETTLED) != 0))
             moved = settle_running(registry, thread, slot, &about, word);
         else if (again)
             moved = go_waiting(registry, thread, slot, &about, word, PNX_ETIMEOUT, PNX__TIMED_OUT);
         else if (fall_back)
-            moved = go_fallback(registry, thread, slot, &about, word, PNX__TIMED_OUT);
+            moved = go_fallback(registry, thread, slot, &about, word, PNX_ETIMEOUT, PNX__TIMED_OUT);
         else
             moved = abandon(registry, slot, &word, PNX__N_ABANDONED);
-        if (moved) {
-            pnx__account(thread, kind, PNX__N_TIMED_OUT);
-            tell_end(registry, PNX_EVENT_TIMED_OUT, &about, PNX_ETIMEOUT, -1);
+        if (moved)
             return true;
-        }
         word = atomic_load_explicit(&slot->word, memory_order_acquire);
     }
 }
