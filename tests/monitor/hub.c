@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -262,6 +263,48 @@ static void a_blocked_monitor_holds_up_nobody_and_losses_are_counted(void **stat
     assert_int_equal(pnx__hub_flush(hub, patience()), PNX_OK);
     assert_int_equal(seen.lost, pnx__hub_lost(hub));
     assert_false(seen.disorder);
+    destroy(hub);
+}
+
+static void *flush(void *hub)
+{
+    pnx_status status = pnx__hub_flush(hub, patience());
+    return (void *)(intptr_t)status;
+}
+
+static void await_waiter(struct pnx__hub *hub)
+{
+    pnx_time give_up = patience();
+    unsigned waiters = 0;
+    while (waiters == 0) {
+        assert_true(pnx_monotonic_now() < give_up);
+        pthread_mutex_lock(&hub->lock);
+        waiters = hub->waiters;
+        pthread_mutex_unlock(&hub->lock);
+    }
+}
+
+static void a_flush_does_not_wait_for_later_events(void **state)
+{
+    struct pnx__hub *hub = pnx__hub_create(false);
+    struct seen seen = {0};
+    pthread_t flusher;
+    void *status;
+
+    attach(hub, watch, &seen);
+    hold(hub, &seen);
+    emit(hub, 0, 2);
+    assert_int_equal(pthread_create(&flusher, NULL, flush, hub), 0);
+    await_waiter(hub);
+    emit(hub, 0, 3);
+    sem_post(&seen.go); /* for the first two; the third goes on holding the thread */
+    sem_post(&seen.go);
+    pthread_join(flusher, &status);
+    assert_int_equal((intptr_t)status, PNX_OK);
+    wait_for(&seen.entered);
+    wait_for(&seen.entered);
+    assert_int_equal(seen.count, 3);
+    let_go(&seen);
     destroy(hub);
 }
 
@@ -648,7 +691,8 @@ static void in_a_fork_child_the_hub_is_dead_but_harmless(void **state)
         pnx_monitor *none = NULL;
         pnx_error err = {0};
         emit(hub, 0, 2);
-        bool right = pnx__hub_flush(hub, PNX_FOREVER) == PNX_EFORKED &&
+        bool right = pnx__ring_tail(hub->ring) == 1 && pnx__hub_lost(hub) == 0 &&
+                     pnx__hub_flush(hub, PNX_FOREVER) == PNX_EFORKED &&
                      pnx__hub_attach(hub, watch, &seen, &none, &err) == PNX_EFORKED &&
                      pnx__hub_detach(monitor) == PNX_EFORKED && pnx__hub_deliver(hub) == 0 &&
                      !pnx__hub_inside(hub) && pnx__hub_destroy(hub, PNX_FOREVER) == PNX_OK &&
@@ -675,7 +719,10 @@ static void fork_once(const pnx_event *event, void *context)
     if (*child == 0) {
         *child = fork();
         if (*child == 0) {
-            alarm(20);
+            sigset_t none;
+            sigemptyset(&none);
+            pthread_sigmask(SIG_SETMASK, &none, NULL);
+            alarm(20); /* a hang ends the child by a signal */
             atexit(exit_without_leak_check);
         }
     }
@@ -704,6 +751,42 @@ static void a_monitor_that_forks_ends_its_child_by_returning(void **state)
     }
 }
 
+struct fork_under_lock {
+    sem_t entered;
+    sem_t locked;
+    sem_t forked;
+    pid_t child;
+};
+
+static void fork_when_locked(const pnx_event *event, void *context)
+{
+    struct fork_under_lock *fork_under_lock = context;
+    sem_post(&fork_under_lock->entered);
+    wait_for(&fork_under_lock->locked);
+    fork_once(event, &fork_under_lock->child);
+    sem_post(&fork_under_lock->forked);
+}
+
+static void a_lock_that_was_held_in_the_fork_holds_up_no_child(void **state)
+{
+    struct pnx__hub *hub = pnx__hub_create(false);
+    struct fork_under_lock context = {.child = 0};
+    sem_init(&context.entered, 0, 0);
+    sem_init(&context.locked, 0, 0);
+    sem_init(&context.forked, 0, 0);
+    attach(hub, fork_when_locked, &context);
+    emit(hub, 0, 1);
+    wait_for(&context.entered);
+
+    pthread_mutex_lock(&hub->lock);
+    fflush(NULL);
+    sem_post(&context.locked);
+    wait_for(&context.forked);
+    pthread_mutex_unlock(&hub->lock);
+    assert_child_succeeds(context.child);
+    destroy(hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -714,6 +797,7 @@ int main(void)
         cmocka_unit_test(destroying_delivers_the_rest_and_frees_the_attached),
         cmocka_unit_test(nothing_is_lost_below_capacity),
         cmocka_unit_test(a_blocked_monitor_holds_up_nobody_and_losses_are_counted),
+        cmocka_unit_test(a_flush_does_not_wait_for_later_events),
         cmocka_unit_test(the_account_holds_while_all_are_busy),
         cmocka_unit_test(no_event_is_left_behind_a_sleeping_thread),
         cmocka_unit_test(manual_hubs_deliver_in_the_calling_thread),
@@ -727,6 +811,7 @@ int main(void)
         cmocka_unit_test(an_idle_thread_never_wakes_up),
         cmocka_unit_test(in_a_fork_child_the_hub_is_dead_but_harmless),
         cmocka_unit_test(a_monitor_that_forks_ends_its_child_by_returning),
+        cmocka_unit_test(a_lock_that_was_held_in_the_fork_holds_up_no_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

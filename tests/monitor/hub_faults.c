@@ -132,6 +132,50 @@ static void futexes_that_never_sleep_change_nothing(void **state)
     fail_no_more();
 }
 
+static _Thread_local unsigned waits;
+
+/* The delivery thread waits in turn to doze and to sleep: it never dozes. */
+static bool fail_every_other_wait(enum pnx__fault point)
+{
+    return point == PNX__FAULT_FUTEX_WAIT && waits++ % 2 == 0;
+}
+
+static void add(const pnx_event *event, void *seen)
+{
+    atomic_fetch_add_explicit((_Atomic unsigned *)seen, 1, memory_order_relaxed);
+}
+
+/* Events that come just when the thread has found none and goes to sleep: some of the thousands hit
+ * the nanoseconds in between. */
+static void no_event_slips_in_between_the_look_and_the_sleep(void **state)
+{
+    struct pnx__hub *hub = pnx__hub_create(false);
+    pnx_event event = {.id = {1, 1}};
+    pnx_monitor *monitor = NULL;
+    pnx_error err = {0};
+    _Atomic unsigned seen = 0;
+
+    assert_int_equal(pnx__hub_attach(hub, add, &seen, &monitor, &err), PNX_OK);
+    pnx__fault_hook = fail_every_other_wait;
+    pnx_time give_up = patience();
+    for (unsigned i = 0; i < 100000; i++) {
+        pnx__hub_emit(hub, &event);
+        while (atomic_load_explicit(&seen, memory_order_relaxed) == i) {
+            if (pnx_monotonic_now() > give_up) {
+                fail_msg("event %u was left behind", i);
+            }
+        }
+        /* Relaxed, and whatever it is: it only helps to aim. Its values are in hub.c. */
+        while (atomic_load_explicit(&hub->nap, memory_order_relaxed) == 0) {
+        }
+        for (unsigned pause = i % 127; pause > 0; pause--) {
+            __asm__ volatile("");
+        }
+    }
+    fail_no_more();
+    assert_int_equal(pnx__hub_destroy(hub, patience()), PNX_OK);
+}
+
 /* A monitor ends the thread and there is no other one: whoever waits delivers, until a thread can
  * be made again. */
 static void without_a_replacement_those_who_wait_deliver(void **state)
@@ -180,6 +224,7 @@ int main(void)
         cmocka_unit_test(every_call_fails_once),
         cmocka_unit_test(attaching_fails_as_documented),
         cmocka_unit_test(futexes_that_never_sleep_change_nothing),
+        cmocka_unit_test(no_event_slips_in_between_the_look_and_the_sleep),
         cmocka_unit_test(without_a_replacement_those_who_wait_deliver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
