@@ -14,11 +14,16 @@
 extern "C" {
 #endif
 
-struct pnx__scope;
+struct pnx__slot;
 
-/** Zeroed: no scope. One thread at a time. */
+/**
+ * Zeroed: no scope. One thread at a time; an inner scope may be in another thread than its outer
+ * one. A handle, as a guard is: when an outer scope has ended it, it is known to be stale, and
+ * dropping it does nothing. Do not use a scope otherwise while its outer scope ends.
+ */
 typedef struct pnx_scope {
-    struct pnx__scope *self;
+    struct pnx__slot *slot;
+    uint32_t generation;
     pnx_status status; /**< how pnx_scope_open went */
 } pnx_scope;
 

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks and periodic tasks. Promise: a thread that was started is joined exactly once, or told of: a
+ * scope ends only after its tasks were asked to end and were joined, or were late, which is a failed
+ * release that everybody hears of.
+ *
+ * The life of a task, in `state`, a futex
+ *
+ *     RUNNING   the body runs
+ *     ENDED     it returned, or its thread was ended; the thread may still be on its way out
+ *     JOINING   one of those who wait joins the thread
+ *     JOINED    the thread is gone
+ *
+ *     RUNNING → ENDED      the thread itself
+ *     ENDED → JOINING      one of those who wait, by compare and swap
+ *     JOINING → JOINED     the same one, or back to ENDED, when its deadline is over
+ *
+ * The memory belongs to the scope, the thread, the resource (until its release is over) and everyone
+ * who waits, together. The last one to let go joins the thread if nobody has; if that is the thread
+ * itself, which can only be when all others gave up on it, it has nobody left to be joined by, and
+ * tells the system so.
+ */
+#include "guard/scope.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define REASON_SIZE 64
+#define NAME_SIZE 16 /* as Linux has it for threads */
+
+enum { RUNNING, ENDED, JOINING, JOINED };
+enum { NOT_CANCELED, BEING_CANCELED, CANCELED };
+
+struct pnx_task {
+    struct pnx_task *older; /* of the same scope */
+    size_t serial;          /* of its entry in there */
+    pnx_task_fn body;
+    void *argument;
+    pnx_duration join_timeout;
+    pthread_t thread;
+    pnx_status result; /* from ENDED on */
+    _Atomic uint32_t state;
+    _Atomic uint32_t canceled; /* futex, too; the reason is there when it is CANCELED */
+    _Atomic uint32_t references;
+    char reason[REASON_SIZE];
+};
+
+/* What the registry keeps of a task: its name too, for a task may be gone while a report still tells
+ * of it. */
+struct task_value {
+    struct pnx_task *task;
+    char name[NAME_SIZE];
+};
+_Static_assert(sizeof(struct task_value) <= PNX_VALUE_MAX, "a task is a value");
+
+/* The task that this thread is. */
+static _Thread_local struct pnx_task *current;
+
+/* Joining is a cancellation point, and half done it would be done by nobody else. Answers errno. */
+static int join_thread(const struct pnx_task *task, const struct timespec *until)
+{
+    int cancelable;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable);
+    const int error = until == NULL
+                          ? pthread_join(task->thread, NULL)
+                          : pthread_clockjoin_np(task->thread, NULL, CLOCK_MONOTONIC, until);
+    (void)pthread_setcancelstate(cancelable, NULL);
+    return error;
+}
+
+static void unref(struct pnx_task *task)
+{
+    /* Release: this holder's last look; acquire: the last one sees that of all others. */
+    if (atomic_fetch_sub_explicit(&task->references, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (atomic_load_explicit(&task->state, memory_order_relaxed) != JOINED) {
+        if (task == current) {
+            (void)pthread_detach(task->thread);
+        } else {
+            (void)join_thread(task, NULL); /* it has let go, too: it is on its way out */
+        }
+    }
+    pnx__free(task);
+}
+
+static void ref(struct pnx_task *task)
+{
+    /* Relaxed: who takes a reference has one, or its scope is open. */
+    atomic_fetch_add_explicit(&task->references, 1, memory_order_relaxed);
+}
+
+static void set_state(struct pnx_task *task, uint32_t state)
+{
+    /* Release: pairs with the acquire in join; the result is there from ENDED on. */
+    atomic_store_explicit(&task->state, state, memory_order_release);
+    pnx__futex_wake(&task->state, UINT32_MAX);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static void end(void *argument)
+{
+    struct pnx_task *task = argument;
+    set_state(task, ENDED);
+    unref(task);
+}
+
+static void *run(void *argument)
+{
+    struct pnx_task *task = argument;
+    current = task;
+    task->result = PNX_EFAILED; /* unless the body says otherwise: it may end its thread */
+    pthread_cleanup_push(end, task);
+    task->result = task->body(task, task->argument);
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+/* ---- waiting for it -------------------------------------------------------------------------- */
+
+/* The thread is on its way out: sees it off, until `deadline`. */
+static void see_off(struct pnx_task *task, pnx_time deadline)
+{
+    uint32_t state = ENDED;
+    /* Acquire: what the thread did; relaxed when another one was faster. */
+    if (!atomic_compare_exchange_strong_explicit(&task->state, &state, JOINING,
+                                                 memory_order_acquire, memory_order_relaxed)) {
+        return;
+    }
+    const struct timespec until = {.tv_sec = deadline / PNX_S(1), .tv_nsec = deadline % PNX_S(1)};
+    const int error = join_thread(task, deadline == PNX_FOREVER ? NULL : &until);
+    set_state(task, error == ETIMEDOUT ? ENDED : JOINED);
+}
+
+/* Until `deadline` on CLOCK_MONOTONIC. */
+static pnx_status join(struct pnx_task *task, pnx_time deadline)
+{
+    if (task == current) {
+        return PNX_EDEADLOCK;
+    }
+    for (;;) {
+        /* Acquire: pairs with the release in set_state. */
+        const uint32_t state = atomic_load_explicit(&task->state, memory_order_acquire);
+        if (state == JOINED) {
+            return PNX_OK;
+        }
+        if (state == ENDED) {
+            see_off(task, deadline);
+        } else {
+            pnx__futex_wait(&task->state, state, deadline);
+        }
+        if (deadline != PNX_FOREVER && pnx__now() >= deadline &&
+            atomic_load_explicit(&task->state, memory_order_relaxed) != JOINED) {
+            return PNX_ETIMEOUT;
+        }
+    }
+}
+
+pnx_status pnx_task_join(pnx_task *task, pnx_time deadline, pnx_status *ret_result, pnx_error *err)
+{
+    ref(task);
+    const pnx_status status = join(task, deadline);
+    if (status == PNX_OK && ret_result != NULL) {
+        *ret_result = task->result;
+    }
+    unref(task);
+    switch (status) {
+    case PNX_OK:
+        return status;
+    case PNX_EDEADLOCK:
+        return pnx_fail(err, status, "a task cannot wait for its own end");
+    default:
+        return pnx_fail(err, status, "the task did not end in time; it goes on");
+    }
+}
+
+pnx_status pnx_task_wait(pnx_task *self, pnx_time deadline)
+{
+    for (;;) {
+        /* Acquire: pairs with the release in pnx_task_cancel. */
+        const uint32_t canceled = atomic_load_explicit(&self->canceled, memory_order_acquire);
+        if (canceled == CANCELED) {
+            return PNX_ECANCELED;
+        }
+        if (deadline != PNX_FOREVER && pnx__now() >= deadline) {
+            return PNX_ETIMEOUT;
+        }
+        pnx__futex_wait(&self->canceled, canceled, deadline);
+    }
+}
+
+/* ---- asking it to end ------------------------------------------------------------------------ */
+
+void pnx_task_cancel(pnx_task *task, const char *reason)
+{
+    uint32_t expected = NOT_CANCELED;
+    /* Relaxed: whoever is second has nothing to say; the first one's words are released below. */
+    if (!atomic_compare_exchange_strong_explicit(&task->canceled, &expected, BEING_CANCELED,
+                                                 memory_order_relaxed, memory_order_relaxed)) {
+        return;
+    }
+    pnx__text_copy(task->reason, sizeof task->reason, reason != NULL ? reason : "canceled");
+    /* Release: pairs with the acquire of those who ask. */
+    atomic_store_explicit(&task->canceled, CANCELED, memory_order_release);
+    pnx__futex_wake(&task->canceled, UINT32_MAX);
+}
+
+bool pnx_task_canceled(const pnx_task *self)
+{
+    /* Acquire: pairs with the release in pnx_task_cancel. */
+    return atomic_load_explicit(&self->canceled, memory_order_acquire) == CANCELED;
+}
+
+const char *pnx_task_cancel_reason(const pnx_task *self)
+{
+    return pnx_task_canceled(self) ? self->reason : NULL;
+}
+
+/* ---- the resource ---------------------------------------------------------------------------- */
+
+static pnx_status release_task(void *bytes, const pnx_release *why)
+{
+    struct task_value value;
+    memcpy(&value, bytes, sizeof value);
+    pnx_task_cancel(value.task, pnx_reason_name(why->reason));
+    /* Threads end in real time, whatever clock the registry has. */
+    const pnx_time deadline = pnx_time_after(pnx__now(), value.task->join_timeout);
+    const pnx_status status = join(value.task, deadline);
+    unref(value.task);
+    return status;
+}
+
+static int describe_task(const void *bytes, char *buffer, size_t size)
+{
+    struct task_value value;
+    memcpy(&value, bytes, sizeof value);
+    return (int)pnx__text_copy(buffer, size, value.name);
+}
+
+/* Only for pnx_kind.describe to say that there is one. */
+static void described(void)
+{
+}
+
+/* The release keeps its own time, so that it is never declared late while it goes on. A kind has one
+ * priority, so there are as many of them. */
+#define TASK_KIND(PRIORITY)                                                                        \
+    [PRIORITY] = {                                                                                 \
+        .name = "task",                                                                            \
+        .priority = (PRIORITY),                                                                    \
+        .flags = PNX_BLOCKING,                                                                     \
+        .timeout = PNX_FOREVER,                                                                    \
+        .value_size = sizeof(struct task_value),                                                   \
+        .describe = described,                                                                     \
+        .release = release_task,                                                                   \
+        .run_describe = describe_task,                                                             \
+    }
+static const pnx_kind task_kinds[PNX_PRIORITY_COUNT] = {
+    TASK_KIND(PNX_NORMAL),
+    TASK_KIND(PNX_LOW),
+    TASK_KIND(PNX_HIGH),
+    TASK_KIND(PNX_CRITICAL),
+};
+
+void pnx__tasks_forget(struct pnx__scope *scope, size_t floor)
+{
+    if (pnx__forked(scope->registry)) {
+        return; /* their threads are in another process */
+    }
+    while (scope->tasks != NULL && scope->tasks->serial >= floor) {
+        struct pnx_task *task = scope->tasks;
+        scope->tasks = task->older;
+        unref(task);
+    }
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+#define JOIN_TIMEOUT PNX_S(5)
+
+static pnx_status check(const struct pnx__scope *scope, const pnx_task_config *config,
+                        pnx_task_fn body, pnx_error *err)
+{
+    if (body == NULL) {
+        return pnx_fail(err, PNX_EINVAL, "scope %s: the body of a task is NULL", scope->name);
+    }
+    if (config->join_timeout < 0) {
+        return pnx_fail(err, PNX_EINVAL, "scope %s: pnx_task_config.join_timeout is negative",
+                        scope->name);
+    }
+    if ((unsigned)config->priority >= PNX_PRIORITY_COUNT) {
+        return pnx_fail(err, PNX_EINVAL,
+                        "scope %s: pnx_task_config.priority is %d: accepted is "
+                        "PNX_NORMAL to PNX_CRITICAL",
+                        scope->name, (int)config->priority);
+    }
+    return PNX_OK;
+}
+
+static struct pnx_task *make_task(const pnx_task_config *config, pnx_task_fn body, void *argument)
+{
+    struct pnx_task *task = pnx__alloc(sizeof *task);
+    if (task == NULL) {
+        return NULL;
+    }
+    task->body = body;
+    task->argument = argument;
+    task->join_timeout = config->join_timeout != 0 ? config->join_timeout : JOIN_TIMEOUT;
+    /* The scope's, the thread's and the resource's. */
+    atomic_store_explicit(&task->references, 3, memory_order_relaxed);
+    return task;
+}
+
+pnx_status pnx__task_start(pnx_scope *handle, const pnx_task_config *config, pnx_task_fn body,
+                           void *argument, const pnx_site *site, pnx_task **ret, pnx_error *err)
+{
+    static const pnx_task_config standard;
+    config = config != NULL ? config : &standard;
+    pnx_status status;
+    struct pnx__scope *scope = pnx__scope_usable(handle, &status, err);
+    if (scope == NULL) {
+        return status;
+    }
+    status = check(scope, config, body, err);
+    if (status == PNX_OK) {
+        status = pnx__scope_room(scope, 1, err);
+    }
+    if (status != PNX_OK) {
+        return status;
+    }
+    pnx_guard guard = {0};
+    status = pnx__guard_reserve(&guard, scope->registry, &task_kinds[config->priority], site, err);
+    if (status != PNX_OK) {
+        return status;
+    }
+    struct task_value value = {.task = make_task(config, body, argument)};
+    if (value.task == NULL) {
+        pnx__guard_drop(&guard);
+        return pnx_fail(err, PNX_ENOMEM, "scope %s: no memory for a task", scope->name);
+    }
+    const char *name = config->name != NULL ? config->name : "task";
+    memcpy(value.name, name, pnx__text_cut(name, strlen(name), NAME_SIZE - 1));
+    const int error =
+        pnx__thread_create(&value.task->thread, config->stack, run, value.task, value.name);
+    if (error != 0) {
+        pnx__guard_drop(&guard);
+        pnx__free(value.task);
+        errno = error;
+        return pnx_fail(err, PNX_EFAILED, "scope %s: no thread for task %s: %m", scope->name,
+                        value.name);
+    }
+    uint64_t words[PNX_VALUE_MAX / 8] = {0};
+    memcpy(words, &value, sizeof value);
+    (void)pnx__guard_arm(&guard, words[0], words[1], words[2]); /* it is reserved */
+    value.task->serial = scope->serial;
+    value.task->older = scope->tasks;
+    scope->tasks = value.task;
+    pnx__scope_push(scope, guard.slot, guard.generation);
+    if (ret != NULL) {
+        *ret = value.task;
+    }
+    return PNX_OK;
+}
