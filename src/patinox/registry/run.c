@@ -518,9 +518,14 @@ bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claim
 void pnx__abandon_queued(struct pnx_registry *registry, pnx__slot *slot)
 {
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
-    while (pnx__state_of(word) == PNX_QUEUED)
+    while (pnx__state_of(word) == PNX_QUEUED) {
+        if ((word & PNX__SETTLED) != 0) { /* nothing is left to do, so nothing to give up */
+            pnx__run_one(registry, pnx__thread_get(registry), NULL, (pnx__run){slot, word});
+            return;
+        }
         if (abandon(registry, slot, &word, PNX__N_ABANDONED_QUEUED))
             return;
+    }
 }
 
 void pnx__abandon_waiting(struct pnx_registry *registry, pnx__slot *slot)
@@ -670,7 +675,7 @@ bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worke
         if (PNX_UNLIKELY(!same_attempt(word, run.word) ||
                          ((word ^ run.word) & PNX__MOVED) != 0))
             return false;
-        next = pnx__with_state(word, PNX_RUNNING) & ~(uint64_t)PNX__MOVED;
+        next = pnx__with_state(word, PNX_RUNNING) & ~(uint64_t)(PNX__MOVED | PNX__PARKED);
         next = pnx__with_attempt(next, (pnx__attempt_of(word) + 1) & 0xff);
         if (PNX_UNLIKELY(only_fallbacks(registry)) && (word & PNX__TICK) == 0 &&
             pnx__kind_of(slot)->has_fallback)
