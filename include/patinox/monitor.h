@@ -8,7 +8,7 @@
  * monitors' own; when a monitor is too slow the ring overflows, the newest events are dropped and
  * *counted* (pnx_stats.events_lost, and `lost` of the next event). A monitor that ends its thread
  * is detached and the thread replaced. What cannot be survived in the same process is a monitor
- * that corrupts memory or raises a fatal signal. With nobody attached an event costs one load.
+ * that corrupts memory or raises a fatal signal. With nobody attached an event costs a load or two.
  */
 #ifndef PATINOX_MONITOR_H
 #define PATINOX_MONITOR_H

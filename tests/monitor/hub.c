@@ -294,6 +294,7 @@ static void a_flush_does_not_wait_for_later_events(void **state)
     attach(hub, watch, &seen);
     hold(hub, &seen);
     emit(hub, 0, 2);
+    pnx_time begin = pnx_monotonic_now();
     assert_int_equal(pthread_create(&flusher, NULL, flush, hub), 0);
     await_waiter(hub);
     emit(hub, 0, 3);
@@ -301,6 +302,7 @@ static void a_flush_does_not_wait_for_later_events(void **state)
     sem_post(&seen.go);
     pthread_join(flusher, &status);
     assert_int_equal((intptr_t)status, PNX_OK);
+    assert_true(pnx_monotonic_now() - begin < PATIENCE / 2); /* it was told, and not timed out */
     wait_for(&seen.entered);
     wait_for(&seen.entered);
     assert_int_equal(seen.count, 3);
@@ -465,11 +467,28 @@ static void a_monitor_that_ends_its_thread_is_detached_and_the_rest_goes_on(void
     pnx_log_set(NULL, NULL, PNX_LOG_ERROR);
 }
 
+static unsigned count_mappings(void)
+{
+    char line[512];
+    unsigned count = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        count++;
+    }
+    fclose(maps);
+    return count;
+}
+
 static void a_hub_whose_only_monitor_ends_its_thread_can_be_used_again(void **state)
 {
     struct pnx__hub *hub = pnx__hub_create(false);
-    for (int i = 0; i < 50; i++) {
+    unsigned mappings = 0;
+    for (int i = 0; i < 100; i++) {
         unsigned calls = 0;
+        if (i == 50) {
+            mappings = count_mappings();
+        }
         pnx_monitor *monitor = attach(hub, end_thread, &calls);
         emit(hub, 0, 1);
         emit(hub, 0, 2);
@@ -478,6 +497,7 @@ static void a_hub_whose_only_monitor_ends_its_thread_can_be_used_again(void **st
         assert_false(pnx__hub_active(hub));
         assert_int_equal(pnx__hub_detach(monitor), PNX_OK);
     }
+    assert_true(count_mappings() < mappings + 25); /* no stack stays behind: all were joined */
     destroy(hub);
 }
 

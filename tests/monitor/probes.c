@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
-#include "monitor/probes.h"
+#include "monitor/hub.h"
 
 #include <stdio.h>
 
@@ -43,11 +43,32 @@ static void the_program_names_its_probes(void **state)
 #endif
 }
 
+static void a_tracer_counts_as_a_listener(void **state)
+{
+#if PNX_PROBES
+    struct pnx__hub *hub = pnx__hub_create(true);
+    pnx_event event = {.type = PNX_EVENT_STARTED};
+
+    assert_false(pnx__hub_active(hub));
+    pnx__tracers++; /* as the kernel or a debugger does */
+    assert_true(pnx__hub_active(hub));
+    pnx__hub_emit(hub, &event); /* there is no monitor, nor anything made for one */
+    assert_null(hub->ring);
+    assert_int_equal(pnx__hub_lost(hub), 0);
+    pnx__tracers--;
+    assert_false(pnx__hub_active(hub));
+    assert_int_equal(pnx__hub_destroy(hub, 0), PNX_OK);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_probe_reads_no_kind_where_there_is_none),
         cmocka_unit_test(the_program_names_its_probes),
+        cmocka_unit_test(a_tracer_counts_as_a_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

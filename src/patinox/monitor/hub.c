@@ -68,8 +68,9 @@ static void wake_from(struct pnx__hub *hub, enum nap lightest)
 
 void pnx__hub_emit(struct pnx__hub *hub, const pnx_event *event)
 {
-    if (!pnx__hub_active(hub) || is_foreign(hub)) {
-        return;
+    /* Relaxed: a hint; ring_of() acquires. */
+    if (atomic_load_explicit(&hub->listening, memory_order_relaxed) == 0 || is_foreign(hub)) {
+        return; /* nobody, or only a tracer */
     }
     bool kept = pnx__ring_push(ring_of(hub), event);
     wake_from(hub, kept ? SLEEPING : DOZING);

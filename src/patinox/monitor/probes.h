@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Static probes of provider "patinox", one per event type, at the same places as the events; for
- * bpftrace, perf, SystemTap and gdb (docs/monitoring.md shows how). A probe is one nop and a note
- * in the ELF file (systemtap's <sys/sdt.h>). What costs is computing its arguments, so pass what
- * is at hand: the kind's name is a memory operand, read only by whoever traces.
+ * Static probes of provider "patinox", one for each event type, at the same places as the events;
+ * for bpftrace, perf, SystemTap and gdb (docs/monitoring.md shows how). A probe is one nop and a
+ * note in the ELF file (systemtap's <sys/sdt.h>); a tracer that uses any of them raises the counter
+ * `pnx__tracers`, without which no event is made at all (pnx__hub_active).
  *
  *     PNX__PROBE(started, id, kind, priority, status, attempt, duration)
  *
- *     arg0, arg1  id.high, id.low
- *     arg2        name of the kind
- *     arg3        enum pnx_priority
- *     arg4        enum pnx_status
- *     arg5        attempt, 1 for the first
- *     arg6        nanoseconds: `queued` of "started", `ran` of the others; -1: not known
+ *     arg0  name of the kind
+ *     arg1  nanoseconds: `queued` of "started", `ran` of the others; -1: not known
+ *     arg2  enum pnx_status
+ *     arg3  attempt, 1 for the first
+ *     arg4  enum pnx_priority
+ *     arg5  id.low, which tells resources of one registry apart
+ *     arg6  id.high; last, for bpftrace reads only six
  *
- * shutdown_begin and shutdown_end have no arguments: PNX__PROBE_SHUTDOWN(shutdown_begin).
+ * (perf counts from arg1.) shutdown_begin and shutdown_end have no arguments:
+ * PNX__PROBE_SHUTDOWN(shutdown_begin).
  */
 #ifndef PNX_MONITOR_PROBES_H
 #define PNX_MONITOR_PROBES_H
@@ -23,14 +25,43 @@
 
 #if PNX_PROBES
 
+/** How many tracers use a probe, in the terms of <sys/sdt.h>: one semaphore for all probes. */
+extern unsigned short pnx__tracers;
+
+#define _SDT_HAS_SEMAPHORES 1
+#define patinox_registered_semaphore pnx__tracers
+#define patinox_scheduled_semaphore pnx__tracers
+#define patinox_started_semaphore pnx__tracers
+#define patinox_completed_semaphore pnx__tracers
+#define patinox_failed_semaphore pnx__tracers
+#define patinox_retried_semaphore pnx__tracers
+#define patinox_timed_out_semaphore pnx__tracers
+#define patinox_fallback_semaphore pnx__tracers
+#define patinox_abandoned_semaphore pnx__tracers
+#define patinox_late_completion_semaphore pnx__tracers
+#define patinox_schedule_failed_semaphore pnx__tracers
+#define patinox_leaked_semaphore pnx__tracers
+#define patinox_shutdown_begin_semaphore pnx__tracers
+#define patinox_shutdown_end_semaphore pnx__tracers
 #include <sys/sdt.h>
 
+/** Does anybody trace? Relaxed: a tracer writes it from outside, at any time. */
+static inline bool pnx__traced(void)
+{
+    return __atomic_load_n(&pnx__tracers, __ATOMIC_RELAXED) != 0;
+}
+
 #define PNX__PROBE(probe, id, kind, priority, status, attempt, duration)                           \
-    DTRACE_PROBE7(patinox, probe, (id).high, (id).low, (kind)->name, (priority), (status),         \
-                  (attempt), (duration))
+    DTRACE_PROBE7(patinox, probe, (kind)->name, (duration), (status), (attempt), (priority),       \
+                  (id).low, (id).high)
 #define PNX__PROBE_SHUTDOWN(probe) DTRACE_PROBE(patinox, probe)
 
 #else
+
+static inline bool pnx__traced(void)
+{
+    return false;
+}
 
 /* Never run; but the arguments stay in use, and are type-checked in every build. */
 #define PNX__PROBE(probe, id, kind, priority, status, attempt, duration)                           \
