@@ -169,9 +169,44 @@ static bool may_run(const struct pnx_registry *registry, const pnx__kind *kind)
                                          registry->blocking_running < registry->blocking_cap);
 }
 
+static bool was_parked(const pnx__slot *slot)
+{
+    return (atomic_load_explicit(&slot->word, memory_order_relaxed) & PNX__PARKED) != 0;
+}
+
+/* Before the first one that was parked after it, or never. */
+static void list_insert(pnx__list_of_slots *list, pnx__slot *slot)
+{
+    pnx__slot *before = NULL, *at = list->first;
+    while (at != NULL && was_parked(at) && waiting_since(at) < waiting_since(slot)) {
+        before = at;
+        pnx__link *next = atomic_load_explicit(&at->link.next, memory_order_relaxed);
+        at = next != NULL ? pnx__slot_of_link(next) : NULL;
+    }
+    if (at == NULL) {
+        list_push_back(list, slot);
+    } else if (before == NULL) {
+        list_push_front(list, slot);
+    } else {
+        atomic_store_explicit(&slot->link.next, &at->link, memory_order_relaxed);
+        atomic_store_explicit(&before->link.next, &slot->link, memory_order_relaxed);
+    }
+}
+
+/* The first time it goes behind the others, a nanosecond younger than the last: so that whoever is
+ * let go and yet finds no room (a higher priority took it) comes back to its own place. */
 static void park(struct pnx_registry *registry, pnx__kind *kind, pnx__slot *slot, unsigned rank)
 {
-    list_push_back(&kind->parked[rank], slot);
+    pnx__list_of_slots *list = &kind->parked[rank];
+    if (was_parked(slot)) {
+        list_insert(list, slot);
+    } else {
+        if (waiting_since(slot) <= registry->parked_last)
+            atomic_store_explicit(&slot->since, registry->parked_last + 1, memory_order_relaxed);
+        registry->parked_last = waiting_since(slot);
+        atomic_fetch_or_explicit(&slot->word, PNX__PARKED, memory_order_relaxed);
+        list_push_back(list, slot);
+    }
     kind->parked_count++;
     registry->parked_total++;
 }
@@ -221,7 +256,8 @@ bool pnx__uncap(struct pnx_registry *registry, pnx__kind *kind)
             continue;
         unsigned rank = 0;
         pnx__slot *slot = unpark(registry, other, &rank);
-        front_push(registry, slot, rank);
+        list_insert(&registry->front[rank], slot);
+        atomic_fetch_add_explicit(&registry->front_count, 1, memory_order_seq_cst);
         some = true;
     }
     return some;
@@ -297,6 +333,7 @@ void pnx__rescue(struct pnx_registry *registry, pnx__run *runs, unsigned count)
                                                       memory_order_relaxed)) {
                 run->word = word | PNX__MOVED;
                 pnx__unpick(registry, run, 1);
+                atomic_fetch_add_explicit(&registry->backlog, 1, memory_order_relaxed);
                 break;
             }
     }

@@ -61,6 +61,7 @@ enum {
     PNX__REASON = 7 << PNX__REASON_SHIFT,
     PNX__PENDING = 1 << 9,   /* RUNNING: the attempt answered PNX_PENDING */
     PNX__KEPT = 1 << 9,      /* FAILED, ABANDONED: is in the list of those that are kept */
+    PNX__PARKED = 1 << 9,    /* QUEUED: a concurrency limit held it back; `since` is its place */
     PNX__WAITED = 1 << 10,   /* somebody waits for the outcome: slot->waiters */
     PNX__TIMER = 1 << 11,    /* its timer is, or was, armed: unlink it before the slot is reused */
     PNX__HOOKED = 1 << 12,   /* slot->hook wants to know when it ends */
@@ -382,15 +383,18 @@ struct pnx_registry {
     _Alignas(PNX__CACHE_LINE) _Atomic int64_t backlog; /* queued, give or take 64 a thread */
     pnx__inbox inboxes[PNX_PRIORITY_COUNT];            /* by rank */
 
-    /* Free slots: lock-free stack of full magazines, and the frontier of the table. */
+    /* Free slots: magazines, and the frontier of the table. */
     pthread_mutex_t depot_lock;
-    pnx__magazine *depot_full, *depot_empty; /* depot lock */
+    pnx__magazine *depot_full, *depot_empty; /* depot lock, and the next two */
+    pnx__slot *depot_loose;                  /* free slots in no magazine, through their links */
+    uint32_t slots_used;                     /* those from here on were never taken */
     _Atomic uint32_t chunk_count;
 
     _Alignas(PNX__CACHE_LINE) pthread_mutex_t dispatch;
     pnx__list_of_slots front[PNX_PRIORITY_COUNT]; /* older than the inbox of the same rank */
     _Atomic uint32_t front_count;
     unsigned parked_total;
+    int64_t parked_last; /* `since` of the one that was parked last */
     unsigned blocking_running, blocking_cap;
     pnx__list threads;
     pnx__tally *retired[PNX__KINDS_MAX]; /* what threads that ended had counted */
@@ -406,7 +410,7 @@ struct pnx_registry {
     unsigned workers_alive;  /* threads that run, hung ones included */
     unsigned workers_hung;
     unsigned workers_replaced;
-    bool stop;
+    _Atomic bool stop; /* the workers shall end */
     _Atomic uint32_t phase;
     _Atomic(const void *) stepper; /* names the thread that called pnx_registry_step last */
     _Atomic uint32_t manual_stepping;
@@ -589,7 +593,9 @@ void pnx__scanning_enter(struct pnx_registry *registry);
 /* Sleeps until there may be work. The caller is counted as scanning before and after. */
 void pnx__worker_sleep(struct pnx_registry *registry);
 void pnx__wake_all(struct pnx_registry *registry);
-/* Something ended: tells those that wait for the registry to be idle. */
+/* What may have been the last to end has ended: tells those that wait for the registry to be idle.
+ * Called where a thread has nothing more to do for now, not for every resource: each call costs a
+ * waiter a look at the whole account. */
 static inline void pnx__quiet_check(struct pnx_registry *registry)
 {
     /* seq_cst: pairs with the increment in pnx__wait_quiet; either we see the waiter, or it sees

@@ -103,7 +103,9 @@ void pnx__scanning_enter(struct pnx_registry *registry)
 void pnx__worker_sleep(struct pnx_registry *registry)
 {
     atomic_fetch_sub_explicit(&registry->idle, PNX__IDLE_ONE_SCANNING - 1, memory_order_seq_cst);
-    const bool work = pnx__work_visible(registry);
+    /* seq_cst: pairs with the store in pnx__workers_stop, which wakes those that sleep by then. */
+    const bool work = pnx__work_visible(registry) ||
+                      atomic_load_explicit(&registry->stop, memory_order_seq_cst);
     uint32_t idle = atomic_load_explicit(&registry->idle, memory_order_seq_cst);
     for (;;) {
         uint32_t next;

@@ -105,11 +105,16 @@ pnx_status pnx__release_now(pnx_registry *registry, pnx__slot *slot, uint64_t wo
 
     const bool inside = pnx__running_in == registry;
     const bool over = (atomic_load_explicit(&registry->idle, memory_order_relaxed) &
-                       PNX__IDLE_INLINE) != 0;
+                       PNX__IDLE_INLINE) != 0 &&
+                      atomic_load_explicit(&registry->phase, memory_order_relaxed) >=
+                          PNX__FALLBACKS;
     const bool periodic = kind->ticks;
-    if (inside || over || ((kind->flags & PNX_QUICK) != 0 && !periodic)) {
+    /* What is limited goes through the queue, where it is counted. */
+    const bool limited = kind->cap != UINT32_MAX;
+    if (inside || over || ((kind->flags & PNX_QUICK) != 0 && !periodic && !limited)) {
         if (claim_inline(registry, slot, &word, reason)) {
             pnx__attempt(registry, pnx__thread_get(registry), NULL, slot, word);
+            pnx__quiet_check(registry);
             if (inside && atomic_load_explicit(&waiter.ended, memory_order_acquire) == 0) {
                 /* A retry is due, or it is pending: from inside a release nobody waits for it. */
                 pnx__waiter_remove(registry, slot, &waiter);
@@ -354,6 +359,7 @@ pnx_status pnx_complete(pnx_token token, pnx_status status)
     if (slot == NULL)
         return PNX_ENOTFOUND;
     const pnx_status answer = pnx__complete(registry, slot, token, status);
+    pnx__quiet_check(registry);
     /* A host's loop may wait for this end, which queues nothing. */
     if (registry->config.wake != NULL)
         registry->config.wake(registry->config.wake_context);

@@ -35,6 +35,13 @@ static inline void pnx__queue(struct pnx_registry *registry, pnx__slot *slot, un
     pnx__notify(registry);
 }
 
+/* The same for what comes back to the queue, and so is not counted by its drop. */
+static inline void pnx__requeue(struct pnx_registry *registry, pnx__slot *slot, unsigned rank)
+{
+    atomic_fetch_add_explicit(&registry->backlog, 1, memory_order_relaxed);
+    pnx__queue(registry, slot, rank);
+}
+
 /* ---- reserve --------------------------------------------------------------------------------- */
 
 static inline unsigned pnx__kind_hash(const pnx_kind *kind)

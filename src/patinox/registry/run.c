@@ -85,7 +85,6 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
         hook->ended(hook, about->id, about->kind->kind, about->site, status);
     if (more)
         pnx__notify(registry);
-    pnx__quiet_check(registry);
 }
 
 /* ---- onwards: retry, fallback ---------------------------------------------------------------- */
@@ -184,7 +183,7 @@ static bool go_fallback(struct pnx_registry *registry, pnx__thread *thread, pnx_
     if ((next & PNX__TIMER) != 0)
         pnx__timer_cancel(registry, slot);
     atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
-    pnx__queue(registry, slot, pnx__rank_of(next));
+    pnx__requeue(registry, slot, pnx__rank_of(next));
     if (more)
         pnx__notify(registry);
     return true;
@@ -207,7 +206,7 @@ void pnx__retry_due(struct pnx_registry *registry, pnx__slot *slot)
     pthread_mutex_unlock(&registry->dispatch);
     pnx__timer_cancel(registry, slot); /* it may not have been the timer that sent us */
     atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
-    pnx__queue(registry, slot, pnx__rank_of(next));
+    pnx__requeue(registry, slot, pnx__rank_of(next));
 }
 
 /* ---- late ------------------------------------------------------------------------------------ */
@@ -300,7 +299,7 @@ static void tick_outcome(struct pnx_registry *registry, pnx__thread *thread,
     pnx__account(thread, about->kind, PNX__N_SCHEDULED);
     atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
     pnx__tell(registry, PNX_EVENT_SCHEDULED, slot, next, status);
-    pnx__queue(registry, slot, pnx__rank_of(next));
+    pnx__requeue(registry, slot, pnx__rank_of(next));
 }
 
 /* It goes on elsewhere: from now on a timer, not the worker, stands for its deadline. */
@@ -348,7 +347,6 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
                 tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
                 if (PNX_LIKELY(pnx__generation_of(freed) != 0))
                     pnx__slot_give(registry, thread, slot);
-                pnx__quiet_check(registry);
                 return true;
             }
             const uint64_t final = pnx__with_state(word, PNX_DONE);
@@ -707,6 +705,8 @@ bool pnx__help(struct pnx_registry *registry, pnx__thread *thread)
     atomic_fetch_sub_explicit(&registry->backlog, count, memory_order_relaxed);
     for (unsigned i = 0; i < count; i++)
         pnx__run_one(registry, thread, NULL, runs[i]);
+    if (count > 0)
+        pnx__quiet_check(registry);
     return count > 0;
 }
 
@@ -738,6 +738,7 @@ void pnx__drain_inline(struct pnx_registry *registry)
         pthread_mutex_unlock(&registry->dispatch);
         if (slot == NULL)
             break;
+        atomic_fetch_sub_explicit(&registry->backlog, 1, memory_order_relaxed);
         pnx__run run = {slot, 0};
         const bool may = all || may_run_inline(slot);
         run.word = atomic_load_explicit(&slot->word, memory_order_acquire);
@@ -753,6 +754,8 @@ void pnx__drain_inline(struct pnx_registry *registry)
         pthread_mutex_lock(&registry->dispatch);
         pnx__unpick(registry, left, left_count);
         pthread_mutex_unlock(&registry->dispatch);
+        atomic_fetch_add_explicit(&registry->backlog, left_count, memory_order_relaxed);
     }
     draining_inline = false;
+    pnx__quiet_check(registry);
 }

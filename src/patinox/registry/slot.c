@@ -6,21 +6,8 @@
  */
 #include "registry/internal.h"
 
-#include <errno.h>
-
 /* The magazine block is exactly 512 bytes, so 62 slots cost one allocation without waste. */
 _Static_assert(sizeof(pnx__magazine) == 512, "a magazine is 512 bytes");
-
-/* Takes a block for a magazine. Depot lock held. */
-static pnx__magazine *magazine_block(struct pnx_registry *registry)
-{
-    pnx__magazine *magazine = registry->depot_empty;
-    if (magazine != NULL) {
-        registry->depot_empty = magazine->next;
-        return magazine;
-    }
-    return pnx__alloc(sizeof *magazine);
-}
 
 static void magazine_push(pnx__magazine **stack, pnx__magazine *magazine)
 {
@@ -28,73 +15,77 @@ static void magazine_push(pnx__magazine **stack, pnx__magazine *magazine)
     *stack = magazine;
 }
 
-static void magazines_move(pnx__magazine **from, pnx__magazine **to)
-{
-    while (*from != NULL) {
-        pnx__magazine *magazine = *from;
-        *from = magazine->next;
-        magazine_push(to, magazine);
-    }
-}
-
-/* Blocks enough to hold `count` slots; NULL: no memory. Depot lock held. */
-static pnx__magazine *magazine_blocks(struct pnx_registry *registry, uint64_t count)
-{
-    pnx__magazine *blocks = NULL;
-    for (uint64_t held = 0; held < count; held += PNX__MAGAZINE_SLOTS) {
-        pnx__magazine *block = magazine_block(registry);
-        if (block == NULL) {
-            magazines_move(&blocks, &registry->depot_empty);
-            return NULL;
-        }
-        magazine_push(&blocks, block);
-    }
-    return blocks;
-}
-
-/* Fills `blocks` from the end of the chunk on, and stacks them up in the depot: the one on top holds
- * the lowest slots, the lowest first. */
-static void magazines_fill(struct pnx_registry *registry, pnx__magazine *blocks, pnx__slot *slots,
-                           uint32_t first, uint64_t count)
-{
-    while (count > 0) {
-        pnx__magazine *block = blocks;
-        blocks = block->next;
-        block->count = 0;
-        while (block->count < PNX__MAGAZINE_SLOTS && count > 0) {
-            pnx__slot *slot = &slots[--count];
-            slot->index = first + (uint32_t)count;
-            slot->timer_next = slot->timer_previous = PNX__TIMER_NONE;
-            block->slots[block->count++] = slot;
-        }
-        magazine_push(&registry->depot_full, block);
-    }
-}
-
-/* Adds a chunk of slots to the table, as full magazines. Depot lock held. */
+/* Adds a chunk of slots to the table; they are used from the first on. Depot lock held. */
 static pnx_status table_grow(struct pnx_registry *registry)
 {
     const uint32_t chunk = atomic_load_explicit(&registry->chunk_count, memory_order_relaxed);
-    const uint64_t first = (uint64_t)chunk << PNX__CHUNK_BITS;
-    if (first >= registry->config.resources_max)
+    if ((uint64_t)chunk << PNX__CHUNK_BITS >= registry->config.resources_max)
         return PNX_ELIMIT;
-    uint64_t count = registry->config.resources_max - first;
-    if (count > PNX__CHUNK_SLOTS)
-        count = PNX__CHUNK_SLOTS;
-    /* The blocks first: a chunk without magazines to hold it would be lost. */
-    pnx__magazine *blocks = magazine_blocks(registry, count);
-    if (blocks == NULL)
-        return PNX_ENOMEM;
     pnx__slot *slots = pnx__map(PNX__CHUNK_SLOTS * sizeof *slots);
-    if (slots == NULL) {
-        magazines_move(&blocks, &registry->depot_empty);
+    if (slots == NULL)
         return PNX_ENOMEM;
-    }
-    magazines_fill(registry, blocks, slots, (uint32_t)first, count);
     registry->chunks[chunk] = slots;
     /* Release: pairs with the acquire in pnx__slot_of; who sees the count sees the chunk. */
     atomic_store_explicit(&registry->chunk_count, chunk + 1, memory_order_release);
     return PNX_OK;
+}
+
+/* The next slot that was never used; NULL: there is none. Depot lock held. */
+static pnx__slot *slot_fresh(struct pnx_registry *registry)
+{
+    const uint32_t index = registry->slots_used;
+    if (index >= registry->config.resources_max ||
+        index >> PNX__CHUNK_BITS >=
+            atomic_load_explicit(&registry->chunk_count, memory_order_relaxed))
+        return NULL;
+    registry->slots_used++;
+    pnx__slot *slot = pnx__slot_at(registry, index);
+    slot->index = index;
+    slot->timer_next = slot->timer_previous = PNX__TIMER_NONE;
+    return slot;
+}
+
+/* A free slot that is in no magazine; NULL: there is none. Depot lock held. */
+static pnx__slot *slot_loose(struct pnx_registry *registry)
+{
+    pnx__slot *slot = registry->depot_loose;
+    if (slot == NULL)
+        return NULL;
+    pnx__link *next = atomic_load_explicit(&slot->link.next, memory_order_relaxed);
+    registry->depot_loose = next != NULL ? pnx__slot_of_link(next) : NULL;
+    return slot;
+}
+
+static void slot_loosen(struct pnx_registry *registry, pnx__slot *slot)
+{
+    atomic_store_explicit(&slot->link.next,
+                          registry->depot_loose != NULL ? &registry->depot_loose->link : NULL,
+                          memory_order_relaxed);
+    registry->depot_loose = slot;
+}
+
+/* Fills an empty magazine with what there is outside of magazines. Depot lock held. */
+static pnx_status magazine_fill(struct pnx_registry *registry, pnx__magazine *magazine)
+{
+    pnx_status status = PNX_OK;
+    while (magazine->count < PNX__MAGAZINE_SLOTS && status == PNX_OK) {
+        pnx__slot *slot = slot_loose(registry);
+        if (slot == NULL)
+            slot = slot_fresh(registry);
+        if (slot != NULL)
+            magazine->slots[magazine->count++] = slot;
+        else if (magazine->count > 0)
+            break;
+        else
+            status = table_grow(registry);
+    }
+    /* They are taken from the end: lowest first, as they lie in memory. */
+    for (uint32_t i = 0, j = magazine->count; i + 1 < j; i++) {
+        pnx__slot *last = magazine->slots[--j];
+        magazine->slots[j] = magazine->slots[i];
+        magazine->slots[i] = last;
+    }
+    return magazine->count > 0 ? PNX_OK : status;
 }
 
 pnx__slot *pnx__slot_take_slow(struct pnx_registry *registry, pnx__thread *thread,
@@ -106,37 +97,37 @@ pnx__slot *pnx__slot_take_slow(struct pnx_registry *registry, pnx__thread *threa
         thread->loaded = full;
     } else {
         pthread_mutex_lock(&registry->depot_lock);
-        pnx_status status = PNX_OK;
-        if (registry->depot_full == NULL)
-            status = table_grow(registry);
-        if (registry->depot_full == NULL) {
-            pthread_mutex_unlock(&registry->depot_lock);
-            *ret_status = status;
-            return NULL;
-        }
         pnx__magazine *full = registry->depot_full;
-        registry->depot_full = full->next;
-        magazine_push(&registry->depot_empty, thread->loaded);
-        thread->loaded = full;
+        if (full != NULL) {
+            registry->depot_full = full->next;
+            magazine_push(&registry->depot_empty, thread->loaded);
+            thread->loaded = full;
+        } else {
+            *ret_status = magazine_fill(registry, thread->loaded);
+        }
         pthread_mutex_unlock(&registry->depot_lock);
     }
-    return thread->loaded->slots[--thread->loaded->count];
+    return thread->loaded->count > 0 ? thread->loaded->slots[--thread->loaded->count] : NULL;
 }
 
+/* Both magazines are full: the spare one goes to the depot, for an empty one. Where there is no
+ * memory for that, its slots go there one by one: nothing is ever lost. */
 void pnx__slot_give_slow(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot)
 {
     if (thread->spare->count > 0) {
         pthread_mutex_lock(&registry->depot_lock);
-        /* There is a block for every 62 slots and two for every thread, so one is always spare
-         * here: the depot holds at least as many empty blocks as threads hold full ones too many. */
-        pnx__magazine *empty = magazine_block(registry);
-        if (empty == NULL) {
-            pthread_mutex_unlock(&registry->depot_lock);
-            return; /* no memory for 512 bytes: the slot is lost, the resource is not */
+        pnx__magazine *empty = registry->depot_empty;
+        if (empty != NULL)
+            registry->depot_empty = empty->next;
+        else
+            empty = pnx__alloc(sizeof *empty);
+        if (empty != NULL) {
+            magazine_push(&registry->depot_full, thread->spare);
+            thread->spare = empty;
+        } else {
+            while (thread->spare->count > 0)
+                slot_loosen(registry, thread->spare->slots[--thread->spare->count]);
         }
-        empty->count = 0;
-        magazine_push(&registry->depot_full, thread->spare);
-        thread->spare = empty;
         pthread_mutex_unlock(&registry->depot_lock);
     }
     pnx__magazine *full = thread->loaded;
@@ -148,16 +139,7 @@ void pnx__slot_give_slow(struct pnx_registry *registry, pnx__thread *thread, pnx
 void pnx__slot_give_shared(struct pnx_registry *registry, pnx__slot *slot)
 {
     pthread_mutex_lock(&registry->depot_lock);
-    pnx__magazine *magazine = registry->depot_full;
-    if (magazine == NULL || magazine->count == PNX__MAGAZINE_SLOTS) {
-        magazine = magazine_block(registry);
-        if (magazine != NULL) {
-            magazine->count = 0;
-            magazine_push(&registry->depot_full, magazine);
-        }
-    }
-    if (magazine != NULL)
-        magazine->slots[magazine->count++] = slot;
+    slot_loosen(registry, slot);
     pthread_mutex_unlock(&registry->depot_lock);
 }
 

@@ -97,7 +97,7 @@ static bool fire_one(struct pnx_registry *registry, pnx_time now)
     pthread_mutex_unlock(&registry->timers_lock);
 
     if (queue && (word & PNX__TICK) != 0)
-        pnx__queue(registry, slot, pnx__rank_of(word));
+        pnx__requeue(registry, slot, pnx__rank_of(word));
     else if (queue)
         pnx__schedule_queue(registry, pnx__thread_get(registry), slot, word);
     else if (pnx__state_of(word) == PNX_RUNNING && (word & PNX__PENDING) != 0)
@@ -209,6 +209,7 @@ size_t pnx__timekeeper_look(struct pnx_registry *registry)
         pnx__workers_join_ended(registry);
     }
 
+    pnx__quiet_check(registry); /* what was given up has ended too */
     pthread_mutex_lock(&registry->timers_lock);
     const pnx_time timer = pnx__wheel_next(registry);
     lower(registry, timer < next ? timer : next);

@@ -87,10 +87,11 @@ static void update_inline(struct pnx_registry *registry)
 
 /* The first moment at which something in the batch may need the timekeeper. */
 static pnx_time batch_due(struct pnx_registry *registry, const pnx__worker *worker, pnx_time now,
-                          unsigned count)
+                          unsigned count, bool alone)
 {
-    pnx_duration span = registry->config.workers > 1 && count > 1 ? registry->config.stall_limit
-                                                                  : PNX_FOREVER;
+    /* Alone it has given up scanning, and there is no rest of the batch: it may take its time. */
+    pnx_duration span =
+        registry->config.workers > 1 && !alone ? registry->config.stall_limit : PNX_FOREVER;
     for (unsigned i = 0; i < count; i++) {
         const pnx_duration timeout = pnx__kind_of(worker->batch[i].slot)->timeout;
         if (timeout < span)
@@ -100,7 +101,8 @@ static pnx_time batch_due(struct pnx_registry *registry, const pnx__worker *work
 }
 
 /* Fills the batch; 0: nothing to do. False: this worker shall end. */
-static bool take_batch(struct pnx_registry *registry, pnx__worker *worker, unsigned *ret_count)
+static bool take_batch(struct pnx_registry *registry, pnx__worker *worker, unsigned *ret_count,
+                       bool *ret_alone)
 {
     const pnx_time now = pnx__tick_time(registry);
     pthread_mutex_lock(&registry->dispatch);
@@ -119,8 +121,9 @@ static bool take_batch(struct pnx_registry *registry, pnx__worker *worker, unsig
     if (count > 0) {
         worker->busy = true;
         worker->batch_count = count;
+        *ret_alone = count == 1 && registry->config.workers > 1 && !pnx__work_visible(registry);
         /* Under the lock, like the look of the timekeeper: it sees us, or we lower its alarm. */
-        pnx__timekeeper_by(registry, batch_due(registry, worker, now, count));
+        pnx__timekeeper_by(registry, batch_due(registry, worker, now, count, *ret_alone));
     }
     const bool over = count == 0 && registry->stop;
     pthread_mutex_unlock(&registry->dispatch);
@@ -140,20 +143,29 @@ static bool look_again(struct pnx_registry *registry)
     return false;
 }
 
+/* Nothing to do: tells those that wait for just that, and sleeps unless something comes up. */
+static void rest(struct pnx_registry *registry)
+{
+    pnx__quiet_check(registry);
+    if (!look_again(registry))
+        pnx__worker_sleep(registry);
+}
+
 static void work(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker)
 {
     for (;;) {
         unsigned count = 0;
-        if (!take_batch(registry, worker, &count))
+        bool alone = false;
+        if (!take_batch(registry, worker, &count, &alone))
             return;
-        if (count == 1 && registry->config.workers > 1 && !pnx__work_visible(registry))
+        if (alone)
             run_alone(registry, thread, worker);
         else if (count > 0)
             run_batch(registry, thread, worker, count);
         else if (pnx__work_visible(registry))
             sched_yield(); /* a push is between its two steps, by a thread that was preempted */
-        else if (!look_again(registry))
-            pnx__worker_sleep(registry);
+        else
+            rest(registry);
     }
 }
 
@@ -177,6 +189,8 @@ static void worker_ends(void *argument)
         pnx__unpick(registry, &worker->batch[worker->batch_next],
                     worker->batch_count - worker->batch_next);
         pthread_mutex_unlock(&registry->dispatch);
+        atomic_fetch_add_explicit(&registry->backlog, worker->batch_count - worker->batch_next,
+                                  memory_order_relaxed);
     }
     if (scanning)
         pnx__scanning_leave(registry);
