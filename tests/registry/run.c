@@ -10,53 +10,11 @@ PNX_KIND(patient, pnx_test_resource *, pnx_test_release, .timeout = PNX_FOREVER,
          .retry_delay = PNX_MS(100), .retry_delay_max = PNX_S(1));
 PNX_KIND(backed, pnx_test_resource *, pnx_test_release, .timeout = PNX_S(1), .retries = 1,
          .retry_delay = PNX_MS(100), .fallback = pnx_test_fallback);
-PNX_KIND(same, pnx_test_resource *, pnx_test_release, .flags = PNX_IDEMPOTENT,
-         .timeout = PNX_S(1), .retries = 2, .retry_delay = PNX_MS(100), .retry_delay_max = PNX_S(1),
+PNX_KIND(same, pnx_test_resource *, pnx_test_release, .flags = PNX_IDEMPOTENT, .timeout = PNX_S(1),
+         .retries = 2, .retry_delay = PNX_MS(100), .retry_delay_max = PNX_S(1),
          .fallback = pnx_test_fallback);
 PNX_KIND(unblocked, pnx_test_resource *, pnx_test_release, .flags = PNX_FALLBACK_CONCURRENT,
          .timeout = PNX_S(1), .fallback = pnx_test_fallback);
-
-struct fixture {
-    pnx_test_clock clock;
-    pnx_registry *registry;
-    pnx_test_monitor *monitor;
-    pnx_test_log *log;
-    pnx_test_resource *a;
-};
-
-static int set_up(void **state)
-{
-    static struct fixture fixture;
-    pnx_error err = {0};
-    fixture = (struct fixture){0};
-    fixture.registry = by_hand(&fixture.clock);
-    fixture.monitor = pnx_test_monitor_new(fixture.registry, &err);
-    fixture.log = pnx_test_log_new();
-    fixture.a = pnx_test_resource_new("a", fixture.log);
-    pnx_test_resource_clock(fixture.a, &fixture.clock);
-    *state = &fixture;
-    return fixture.monitor == NULL;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    pnx_test_monitor_free(f->monitor);
-    finish_anyhow(f->registry);
-    pnx_test_resource_free(f->a);
-    pnx_test_log_free(f->log);
-    return 0;
-}
-
-static void run_for(struct fixture *f, pnx_duration span)
-{
-    pnx_test_run_until(f->registry, &f->clock,
-                       pnx_time_after(pnx_test_clock_now(&f->clock), span));
-    assert_balanced(f->registry);
-}
-
-#define assert_events(f, expected)                                                                 \
-    assert_string_equal(pnx_test_monitor_text((f)->monitor, 0), (expected))
 
 /* ---- success and failure --------------------------------------------------------------------- */
 
@@ -226,9 +184,8 @@ static void jitter_can_be_replayed_by_its_seed(void **state)
     for (int i = 0; i < 3; i++) {
         pnx_test_clock clock;
         pnx_test_clock_init(&clock, 0);
-        pnx_registry *registry = made(&(pnx_config){.executor = PNX_MANUAL,
-                                                    .clock = &clock.clock,
-                                                    .seed = i < 2 ? 42 : 43});
+        pnx_registry *registry = made(
+            &(pnx_config){.executor = PNX_MANUAL, .clock = &clock.clock, .seed = i < 2 ? 42 : 43});
         pnx_test_monitor *monitor = pnx_test_monitor_new(registry, NULL);
         pnx_test_resource *b = pnx_test_resource_new("b", NULL);
         pnx_test_fail(b, 9, PNX_EFAILED);
@@ -791,8 +748,6 @@ static void timeout_against_completion_has_one_winner(void **state)
     finish(registry);
     pnx_test_resource_free(b);
 }
-
-#define with_fixture(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {

@@ -153,6 +153,52 @@ static inline pnx_status no_release(void *value, const pnx_release *why)
     return PNX_OK;
 }
 
+/* ---- the usual stage: a manual registry in virtual time, watched, and one resource ------------ */
+
+struct fixture {
+    pnx_test_clock clock;
+    pnx_registry *registry;
+    pnx_test_monitor *monitor;
+    pnx_test_log *log;
+    pnx_test_resource *a;
+};
+
+static inline int set_up(void **state)
+{
+    static struct fixture fixture;
+    pnx_error err = {0};
+    fixture = (struct fixture){0};
+    fixture.registry = by_hand(&fixture.clock);
+    fixture.monitor = pnx_test_monitor_new(fixture.registry, &err);
+    fixture.log = pnx_test_log_new();
+    fixture.a = pnx_test_resource_new("a", fixture.log);
+    pnx_test_resource_clock(fixture.a, &fixture.clock);
+    *state = &fixture;
+    return fixture.monitor == NULL;
+}
+
+static inline int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    pnx_test_monitor_free(f->monitor);
+    finish_anyhow(f->registry);
+    pnx_test_resource_free(f->a);
+    pnx_test_log_free(f->log);
+    return 0;
+}
+
+static inline void run_for(struct fixture *f, pnx_duration span)
+{
+    pnx_test_run_until(f->registry, &f->clock,
+                       pnx_time_after(pnx_test_clock_now(&f->clock), span));
+    assert_balanced(f->registry);
+}
+
+#define assert_events(f, expected)                                                                 \
+    assert_string_equal(pnx_test_monitor_text((f)->monitor, 0), (expected))
+
+#define with_fixture(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 /* Waits until `condition` holds, by looking again whenever something else could run. */
 #define wait_until(condition)                                                                      \
     do {                                                                                           \
