@@ -156,9 +156,13 @@ void pnx_registry_counts(pnx_registry *registry, pnx_counts *ret)
 
 uint64_t pnx__outstanding(struct pnx_registry *registry)
 {
+    /* A hook is called when its resource has ended, and may queue the next one. So a hook counts, and
+     * one that began and ended while we read the account counts too: over first, begun last. */
+    const uint64_t over = atomic_load_explicit(&registry->hooks_over, memory_order_seq_cst);
     pnx_counts counts;
     pnx_registry_counts(registry, &counts);
-    return counts.queued + counts.running + counts.waiting;
+    return counts.queued + counts.running + counts.waiting +
+           (atomic_load_explicit(&registry->hooks_begun, memory_order_seq_cst) - over);
 }
 
 static int by_name(const void *a, const void *b)

@@ -425,6 +425,9 @@ struct pnx_registry {
     _Atomic uint32_t timekeeper_stop;
     _Atomic int64_t looked; /* when a manual registry last looked */
 
+    /* Hooks that were begun, and that are over; see pnx__outstanding. */
+    _Atomic uint64_t hooks_begun, hooks_over;
+
     /* Waiting for idle, for a shutdown request. */
     _Atomic uint32_t quiet_waiters; /* how many wait for idle or drain */
     _Atomic uint32_t quiet_word;    /* futex: bumped when something ended and somebody waits */
@@ -635,6 +638,13 @@ bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worke
 /* Runs a slot whose word this thread has moved to RUNNING. */
 pnx_status pnx__attempt(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
                         pnx__slot *slot, uint64_t word);
+/* Before the end of a resource is counted: its hook, if it has one, is still to come. */
+static inline void pnx__hook_begin(struct pnx_registry *registry, uint64_t final)
+{
+    /* seq_cst: pairs with pnx__outstanding. */
+    if (PNX_UNLIKELY((final & PNX__HOOKED) != 0))
+        atomic_fetch_add_explicit(&registry->hooks_begun, 1, memory_order_seq_cst);
+}
 /* Whoever has moved the word to `final` (DONE, FAILED, ABANDONED) ties up what depends on it. */
 void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                  const pnx__about *about, uint64_t final, pnx_status status);

@@ -103,15 +103,16 @@ void pnx__scanning_enter(struct pnx_registry *registry)
 void pnx__worker_sleep(struct pnx_registry *registry)
 {
     atomic_fetch_sub_explicit(&registry->idle, PNX__IDLE_ONE_SCANNING - 1, memory_order_seq_cst);
-    /* seq_cst: pairs with the store in pnx__workers_stop, which wakes those that sleep by then. */
-    const bool work = pnx__work_visible(registry) ||
-                      atomic_load_explicit(&registry->stop, memory_order_seq_cst);
+    const bool work = pnx__work_visible(registry);
     uint32_t idle = atomic_load_explicit(&registry->idle, memory_order_seq_cst);
     for (;;) {
         uint32_t next;
         if ((idle & PNX__IDLE_WOKEN) != 0) {
             next = idle - PNX__IDLE_ONE_WOKEN + PNX__IDLE_ONE_SCANNING;
-        } else if (work) {
+        } else if (work || atomic_load_explicit(&registry->stop, memory_order_seq_cst)) {
+            /* To stop, everybody must get up: another one may have answered the call that was meant
+             * for us, so look again each time. seq_cst: pairs with the store in pnx__workers_stop,
+             * which then wakes all that sleep. */
             next = idle - 1 + PNX__IDLE_ONE_SCANNING;
         } else {
             pnx__futex_wait(&registry->idle, idle, PNX_FOREVER);

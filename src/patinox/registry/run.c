@@ -48,6 +48,14 @@ void pnx__backlog_check(struct pnx_registry *registry, pnx__thread *thread)
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
+/* Counts the end of what has just been moved to `final`, and announces the hook that finish calls. */
+static void count_end(struct pnx_registry *registry, pnx__thread *thread, pnx__kind *kind,
+                      pnx__count count, uint64_t final)
+{
+    pnx__hook_begin(registry, final);
+    pnx__account(thread, kind, count);
+}
+
 void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                  const pnx__about *about, uint64_t final, pnx_status status)
 {
@@ -81,8 +89,10 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
         (void)pnx__kept_trim(registry, thread, registry->config.failures_kept);
     else if (pnx__generation_of(pnx__freed(final)) != 0)
         pnx__slot_give(registry, thread, slot);
-    if (hook != NULL)
+    if (hook != NULL) {
         hook->ended(hook, about->id, about->kind->kind, about->site, status);
+        atomic_fetch_add_explicit(&registry->hooks_over, 1, memory_order_seq_cst);
+    }
     if (more)
         pnx__notify(registry);
 }
@@ -239,7 +249,7 @@ static void late(struct pnx_registry *registry, pnx__thread *thread, const pnx__
             pthread_mutex_lock(&registry->dispatch);
             if (atomic_compare_exchange_strong_explicit(
                     &slot->word, &word, next, memory_order_acq_rel, memory_order_acquire)) {
-                pnx__account(thread, about->kind, PNX__N_DONE_WAITING);
+                count_end(registry, thread, about->kind, PNX__N_DONE_WAITING, next);
                 pthread_mutex_unlock(&registry->dispatch);
                 tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
                 pnx__finish(registry, thread, slot, about, next, PNX_OK);
@@ -353,7 +363,7 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
             if (!atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
                                                        memory_order_acq_rel, memory_order_acquire))
                 continue;
-            pnx__account(thread, kind, PNX__N_DONE);
+            count_end(registry, thread, kind, PNX__N_DONE, final);
             tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
             pnx__finish(registry, thread, slot, about, final, PNX_OK);
             return true;
@@ -375,7 +385,7 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
             if (atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
                                                       memory_order_acq_rel, memory_order_acquire)) {
                 note_status(slot, status);
-                pnx__account(thread, kind, PNX__N_FAILED);
+                count_end(registry, thread, kind, PNX__N_FAILED, final);
                 tell_end(registry, PNX_EVENT_FAILED, about, status, ran);
                 pnx__finish(registry, thread, slot, about, final, status);
                 return true;
@@ -450,7 +460,7 @@ static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *wo
         &slot->word, word, final, memory_order_acq_rel, memory_order_acquire);
     if (won) {
         note_status(slot, PNX_ETIMEOUT);
-        pnx__account(thread, about.kind, count);
+        count_end(registry, thread, about.kind, count, final);
     }
     if (locked)
         pthread_mutex_unlock(&registry->dispatch);
@@ -472,7 +482,7 @@ static bool settle_running(struct pnx_registry *registry, pnx__thread *thread, p
     if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, final, memory_order_acq_rel,
                                                  memory_order_acquire))
         return false;
-    pnx__account(thread, about->kind, PNX__N_DONE);
+    count_end(registry, thread, about->kind, PNX__N_DONE, final);
     tell_late(registry, thread, about);
     tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, -1);
     pnx__finish(registry, thread, slot, about, final, PNX_OK);
