@@ -91,24 +91,33 @@ static void let_go(struct seen *seen)
     sem_post(&seen->go);
 }
 
-static unsigned count_threads(void)
+/* The number, or first letter, behind `key` in a file of /proc/…/status. */
+static unsigned long read_status(const char *path, const char *key)
 {
     char line[128];
-    unsigned count = 0;
-    FILE *status = fopen("/proc/self/status", "r");
+    unsigned long value = 0;
+    FILE *status = fopen(path, "r");
     assert_non_null(status);
     while (fgets(line, sizeof(line), status)) {
-        sscanf(line, "Threads: %u", &count);
+        if (strncmp(line, key, strlen(key)) == 0) {
+            const char *text = line + strlen(key) + strspn(line + strlen(key), " \t");
+            value = strchr("0123456789", *text) ? strtoul(text, NULL, 10) : (unsigned char)*text;
+        }
     }
     fclose(status);
-    return count;
+    return value;
+}
+
+static unsigned long count_threads(void)
+{
+    return read_status("/proc/self/status", "Threads:");
 }
 
 /* ---- attaching and detaching ----------------------------------------------------------------- */
 
 static void a_hub_without_monitors_costs_nothing(void **state)
 {
-    unsigned threads = count_threads();
+    unsigned long threads = count_threads();
     struct pnx__hub *hub = pnx__hub_create(false);
 
     assert_false(pnx__hub_active(hub));
@@ -268,8 +277,7 @@ static void a_blocked_monitor_holds_up_nobody_and_losses_are_counted(void **stat
 
 static void *flush(void *hub)
 {
-    pnx_status status = pnx__hub_flush(hub, patience());
-    return (void *)(intptr_t)status;
+    return pnx__hub_flush(hub, patience()) == PNX_OK ? hub : NULL;
 }
 
 static void await_waiter(struct pnx__hub *hub)
@@ -289,7 +297,7 @@ static void a_flush_does_not_wait_for_later_events(void **state)
     struct pnx__hub *hub = pnx__hub_create(false);
     struct seen seen = {0};
     pthread_t flusher;
-    void *status;
+    void *flushed;
 
     attach(hub, watch, &seen);
     hold(hub, &seen);
@@ -300,8 +308,8 @@ static void a_flush_does_not_wait_for_later_events(void **state)
     emit(hub, 0, 3);
     sem_post(&seen.go); /* for the first two; the third goes on holding the thread */
     sem_post(&seen.go);
-    pthread_join(flusher, &status);
-    assert_int_equal((intptr_t)status, PNX_OK);
+    pthread_join(flusher, &flushed);
+    assert_ptr_equal(flushed, hub);
     assert_true(pnx_monotonic_now() - begin < PATIENCE / 2); /* it was told, and not timed out */
     wait_for(&seen.entered);
     wait_for(&seen.entered);
@@ -352,7 +360,7 @@ static void no_event_is_left_behind_a_sleeping_thread(void **state)
 
 static void manual_hubs_deliver_in_the_calling_thread(void **state)
 {
-    unsigned threads = count_threads();
+    unsigned long threads = count_threads();
     struct pnx__hub *hub = pnx__hub_create(true);
     struct seen seen = {0};
 
@@ -433,7 +441,7 @@ static void end_thread(const pnx_event *event, void *calls)
 static void a_monitor_that_ends_its_thread_is_detached_and_the_rest_goes_on(void **state)
 {
     struct pnx__hub *hub = pnx__hub_create(false);
-    unsigned threads = count_threads();
+    unsigned long threads = count_threads();
     struct seen seen[3] = {0};
     unsigned calls[2] = {0};
     pnx_monitor *ended[2];
@@ -648,42 +656,27 @@ static void note_thread(const pnx_event *event, void *tid)
     __atomic_store_n((pid_t *)tid, gettid(), __ATOMIC_RELEASE);
 }
 
-static unsigned long wake_ups_of(pid_t tid, char *ret_state)
-{
-    char path[64];
-    char line[128];
-    unsigned long switches = 0;
-    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
-    FILE *status = fopen(path, "r");
-    assert_non_null(status);
-    while (fgets(line, sizeof(line), status)) {
-        sscanf(line, "State: %c", ret_state);
-        sscanf(line, "voluntary_ctxt_switches: %lu", &switches);
-    }
-    fclose(status);
-    return switches;
-}
-
 static void an_idle_thread_never_wakes_up(void **state)
 {
     struct pnx__hub *hub = pnx__hub_create(false);
     pid_t tid = 0;
-    char thread_state = '?';
+    char path[64];
     attach(hub, note_thread, &tid);
     emit(hub, 0, 1);
     assert_int_equal(pnx__hub_flush(hub, patience()), PNX_OK);
 
+    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
     pnx_time give_up = patience();
     enum { SLEEPING = 2 }; /* enum nap of hub.c */
-    while (hub->nap != SLEEPING || (wake_ups_of(tid, &thread_state), thread_state != 'S')) {
+    while (hub->nap != SLEEPING || read_status(path, "State:") != 'S') {
         assert_true(pnx_monotonic_now() < give_up);
         sched_yield();
     }
     /* That nothing happens can only be seen by letting time pass: 200 times the doze. */
-    unsigned long before = wake_ups_of(tid, &thread_state);
+    unsigned long before = read_status(path, "voluntary_ctxt_switches:");
     nanosleep(&(struct timespec){.tv_nsec = PNX_MS(40)}, NULL);
-    assert_int_equal(wake_ups_of(tid, &thread_state), before);
-    assert_int_equal(thread_state, 'S');
+    assert_int_equal(read_status(path, "voluntary_ctxt_switches:"), before);
+    assert_int_equal(read_status(path, "State:"), 'S');
     destroy(hub);
 }
 

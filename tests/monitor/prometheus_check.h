@@ -67,8 +67,8 @@ static bool prom_comment(struct prometheus_reader *reader, const char *line)
             return false; /* it was there before */
         }
     }
-    strcpy(reader->families[reader->family_count++], name);
-    strcpy(reader->family, name);
+    memcpy(reader->families[reader->family_count++], name, sizeof(name));
+    memcpy(reader->family, name, sizeof(name));
     reader->has_help = true;
     reader->has_type = false;
     return !reader->bucket_open;

@@ -42,7 +42,7 @@ static uint64_t get(const uint64_t *word)
     return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
-static void set(uint64_t *word, uint64_t value)
+static void set(uint64_t *word, uint64_t value) /* NOLINT(readability-non-const-parameter) */
 {
     __atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
