@@ -763,6 +763,11 @@ void pnx__workers_join_ended(struct pnx_registry *registry);
 unsigned pnx__workers_left(struct pnx_registry *registry);
 /* Replaces hung or ended workers as far as the limits allow. Dispatch lock held. */
 void pnx__workers_replace(struct pnx_registry *registry);
+/* Workers that run something count as hung from now on, until they come back: they are replaced, and
+ * the rest of what they took goes to others. Takes the dispatch lock. */
+void pnx__workers_give_up(struct pnx_registry *registry);
+/* The same for what one of them took, and it does not count as scanning any more. Dispatch lock. */
+void pnx__worker_demote(struct pnx_registry *registry, pnx__worker *worker);
 /* Ends all workers that do not hang, or gives up at `deadline`. They are still to be joined. */
 void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline);
 

@@ -92,6 +92,12 @@ pnx_status pnx_register(pnx_registry *registry, const pnx_kind *kind, const void
     const pnx_id id =
         pnx__id_of(registry, slot, atomic_load_explicit(&slot->word, memory_order_relaxed));
     pnx__arm(registry, slot, words[0], words[1], words[2]);
+    /* Nobody else will give it back: if a shutdown began meanwhile, either it sees this one, or we see
+     * it, and nothing was taken in. Pairs with the fence in shut_down. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (PNX_UNLIKELY(atomic_load_explicit(&registry->intake_closed, memory_order_relaxed) != 0) &&
+        pnx__take(registry, slot, pnx__id_generation(id)))
+        return pnx_fail(err, PNX_ESHUTDOWN, "registry %s is shutting down", registry->name);
     if (ret_id != NULL)
         *ret_id = id;
     return PNX_OK;

@@ -98,6 +98,8 @@ static bool drained(struct pnx_registry *registry, pnx_time deadline)
 static void abandon_the_rest(struct pnx_registry *registry)
 {
     set_phase(registry, PNX__ABANDONING);
+    /* First, so that what is left of their batches is found below. */
+    pnx__workers_give_up(registry);
     for (;;) {
         pthread_mutex_lock(&registry->dispatch);
         pnx__slot *slot = pnx__pick_any(registry);
@@ -108,17 +110,6 @@ static void abandon_the_rest(struct pnx_registry *registry)
     }
     each_in(registry, PNX_WAITING, give_up_waiting);
     each_in(registry, PNX_RUNNING, give_up);
-    /* Workers that run what was given up hang, as far as anybody can tell. */
-    pthread_mutex_lock(&registry->dispatch);
-    for (unsigned i = 0; i < registry->worker_count; i++) {
-        pnx__worker *worker = registry->workers[i];
-        if (!worker->hung && !worker->ended &&
-            atomic_load_explicit(&worker->run_word, memory_order_acquire) != 0) {
-            worker->hung = true;
-            registry->workers_hung++;
-        }
-    }
-    pthread_mutex_unlock(&registry->dispatch);
 }
 
 static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options *options,
@@ -134,6 +125,8 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
     pnx_registry_counts(registry, &before);
 
     atomic_store_explicit(&registry->intake_closed, 1, memory_order_seq_cst);
+    /* Pairs with the fence in pnx_register: it sees this, or we see what it has armed. */
+    atomic_thread_fence(memory_order_seq_cst);
     if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
         pnx__tell_slow(registry, PNX_EVENT_SHUTDOWN_BEGIN, NULL, PNX_OK, begin, -1, -1);
     set_phase(registry, PNX__DRAINING);
@@ -147,6 +140,8 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
     if (!drained(registry, grace_over)) {
         report->deadline_hit = true;
         set_phase(registry, PNX__FALLBACKS);
+        /* What runs may hang for ever, and its fallback may be what ends it: others run that. */
+        pnx__workers_give_up(registry);
         each_in(registry, PNX_RUNNING, fall_back_now);
         each_in(registry, PNX_WAITING, retry_now);
         (void)drained(registry, hard);

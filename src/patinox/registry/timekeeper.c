@@ -131,17 +131,11 @@ static pnx_time look_at(struct pnx_registry *registry, pnx__worker *worker, pnx_
         return pnx_time_after(now, stall); /* between two releases */
     const pnx_duration timeout = pnx__kind_of(slot)->timeout;
     const pnx_time late_at = pnx_time_after(since, timeout);
-    uint32_t role = atomic_load_explicit(&worker->role, memory_order_relaxed);
-    if (role == PNX__ROLE_RUNNING) {
+    if (atomic_load_explicit(&worker->role, memory_order_relaxed) == PNX__ROLE_RUNNING) {
         const pnx_time stalled_at = pnx_time_after(since, timeout < stall ? timeout : stall);
         if (stalled_at > now)
             return stalled_at;
-        /* acq_rel: pairs with the worker's compare and swap at the end of its batch. */
-        if (atomic_compare_exchange_strong_explicit(&worker->role, &role, PNX__ROLE_DEMOTED,
-                                                    memory_order_acq_rel, memory_order_relaxed)) {
-            pnx__rescue(registry, worker->batch, worker->batch_count);
-            pnx__scanning_leave(registry);
-        }
+        pnx__worker_demote(registry, worker);
     }
     if (late_at > now)
         return late_at;

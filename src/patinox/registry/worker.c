@@ -293,6 +293,33 @@ void pnx__workers_join_ended(struct pnx_registry *registry)
     }
 }
 
+void pnx__worker_demote(struct pnx_registry *registry, pnx__worker *worker)
+{
+    uint32_t role = PNX__ROLE_RUNNING;
+    /* acq_rel: pairs with the worker's compare and swap at the end of its batch. */
+    if (atomic_compare_exchange_strong_explicit(&worker->role, &role, PNX__ROLE_DEMOTED,
+                                                memory_order_acq_rel, memory_order_relaxed)) {
+        pnx__rescue(registry, worker->batch, worker->batch_count);
+        pnx__scanning_leave(registry);
+    }
+}
+
+void pnx__workers_give_up(struct pnx_registry *registry)
+{
+    pthread_mutex_lock(&registry->dispatch);
+    for (unsigned i = 0; i < registry->worker_count; i++) {
+        pnx__worker *worker = registry->workers[i];
+        if (worker->hung || worker->ended ||
+            atomic_load_explicit(&worker->run_word, memory_order_acquire) == 0)
+            continue;
+        pnx__worker_demote(registry, worker);
+        worker->hung = true;
+        registry->workers_hung++;
+    }
+    pnx__workers_replace(registry);
+    pthread_mutex_unlock(&registry->dispatch);
+}
+
 unsigned pnx__workers_left(struct pnx_registry *registry)
 {
     pnx__workers_join_ended(registry);
