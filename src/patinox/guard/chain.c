@@ -9,8 +9,15 @@
  * bottom the chain ends the scope. It may well be that the entry ends before the step returns: in
  * another thread, or further down on this very stack, where a registry without workers runs it. So
  * steps are counted in `turns`: who makes it 1 takes the step, and all that come meanwhile too.
+ *
+ * What a scope holds is given up all at once, when the chain begins, though it is released one by
+ * one: each entry is moved from LIVE to QUEUED then, as by its guard's drop, and put into the queue
+ * in its turn. So from the drop on nobody takes it for held: no shutdown tells that it leaked, or
+ * releases it out of order, and no timer fires.
  */
 #include "guard/scope.h"
+
+#include "registry/resource.h"
 
 static pnx_id id_of(const struct pnx__scope *scope, const pnx__entry *entry)
 {
@@ -52,12 +59,22 @@ void pnx__chain_record(struct pnx__scope *scope, pnx_id id, const pnx_kind *kind
 
 /* ---- inner scopes ---------------------------------------------------------------------------- */
 
+/* True: its handle is stale from now on, and this chain has to end it. */
+static bool take_over(struct pnx__scope *inner)
+{
+    if (!pnx__anchor_claim(inner->anchor.slot, inner->anchor.generation)) {
+        return false;
+    }
+    pnx__anchor_cancel(inner);
+    return true;
+}
+
 /* An inner scope lies on top. True: it is being ended elsewhere, and this chain is called when that
  * is done. False: go on; it was over, or the chain is inside of it now. */
 static bool wait_for_inner(struct pnx__scope *root, struct pnx__scope *inner)
 {
     uint32_t state = atomic_load_explicit(&inner->state, memory_order_acquire);
-    const bool claimed = (state & PNX__SCOPE_ENDED) == 0 && pnx__scope_claim(inner);
+    const bool claimed = (state & PNX__SCOPE_ENDED) == 0 && take_over(inner);
     if (claimed && (state & PNX__SCOPE_RUNNING) == 0) {
         root->at = inner;
         return false;
@@ -99,6 +116,7 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
 {
     const bool end = (state & PNX__SCOPE_END) != 0;
     struct pnx__scope *outer = root->outer;
+    const pnx_token running = root->running;
     uint32_t next;
     if (end) {
         pnx__scope_empty(root);
@@ -106,6 +124,7 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
     } else {
         pnx__tasks_forget(root, floor);
         root->serial = floor < root->serial ? floor : root->serial;
+        root->claimed = SIZE_MAX;
         /* The owner may begin another chain as soon as he sees OPEN. */
         atomic_store_explicit(&root->turns, 0, memory_order_relaxed);
         next = state & (uint32_t) ~(PNX__SCOPE_RUNNING | PNX__SCOPE_WAITED);
@@ -128,20 +147,46 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
     } else if (end && outer == NULL) {
         pnx__scope_unref(root);
     }
+    if (end && running.registry != NULL) {
+        (void)pnx_complete(running, PNX_OK); /* the last word: from here on there was no scope */
+    }
     return true;
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* Moves what is held from LIVE to QUEUED. What others have queued is on its way already; what ticks
+ * goes on ticking until its turn. */
+static void claim_entries(struct pnx__scope *at, size_t floor)
+{
+    for (size_t i = at->count; i-- > 0 && at->entries[i].serial >= floor;) {
+        pnx__entry *entry = &at->entries[i];
+        if (entry->is_scope || entry->claimed || pnx__kind_of(entry->slot)->ticks) {
+            continue;
+        }
+        uint64_t word = atomic_load_explicit(&entry->slot->word, memory_order_relaxed);
+        entry->claimed = pnx__generation_of(word) == entry->generation &&
+                         pnx__schedule_claim(entry->slot, &word, PNX_SCOPE_END, -1, 0);
+    }
+    at->claimed = floor;
+}
+
 /* Gives the resource on top to the registry. True: it has not ended yet, as far as this thread can
  * tell, and the hook will be called. */
 static bool release_top(struct pnx__scope *root, const pnx__entry *top)
 {
-    pnx_guard guard = {root->registry, top->slot, top->generation};
-    const pnx_status status = pnx__hook_attach(root->registry, id_of(root, top), &root->hook);
+    pnx_registry *registry = root->registry;
+    pnx__slot *slot = top->slot;
+    pnx_guard guard = {registry, slot, top->generation};
+    const bool claimed = top->claimed;
+    const pnx_status status = pnx__hook_attach(registry, id_of(root, top), &root->hook);
     root->at->count--;
-    /* Schedules it, if nobody has done so yet. */
-    pnx__guard_drop(&guard);
+    if (claimed) {
+        const uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+        pnx__schedule_queue(registry, pnx__thread_get(registry), slot, word);
+    } else {
+        pnx__guard_drop(&guard); /* in case that nobody has queued it */
+    }
     return status == PNX_OK;
 }
 
@@ -152,7 +197,11 @@ static bool step(struct pnx__scope *root, struct pnx__scope **ret_next)
         /* Acquire: pairs with the release in pnx__chain_begin; the floor belongs to the epoch. */
         const uint32_t state = atomic_load_explicit(&root->state, memory_order_acquire);
         const size_t floor = atomic_load_explicit(&root->floor, memory_order_relaxed);
-        const pnx__entry *top = top_of(root->at, root->at == root ? floor : 0);
+        const size_t lowest = root->at == root ? floor : 0;
+        if (lowest < root->at->claimed) {
+            claim_entries(root->at, lowest);
+        }
+        const pnx__entry *top = top_of(root->at, lowest);
         if (top != NULL) {
             if (top->is_scope ? wait_for_inner(root, top->inner) : release_top(root, top)) {
                 return true;
@@ -201,6 +250,7 @@ void pnx__chain_init(struct pnx__scope *scope)
 {
     scope->hook.ended = ended;
     scope->at = scope;
+    scope->claimed = SIZE_MAX;
 }
 
 /* Tells the chain what to do. True: there was none, and the caller has to set it going. */
@@ -262,7 +312,7 @@ static bool step_inline(struct pnx__scope *root, const pnx__entry *top, pnx_time
             pnx__scope_unref(inner);
             return true;
         }
-        if ((state & PNX__SCOPE_RUNNING) != 0 || !pnx__scope_claim(inner)) {
+        if ((state & PNX__SCOPE_RUNNING) != 0 || !take_over(inner)) {
             return false;
         }
         root->at = inner;
@@ -316,6 +366,7 @@ void pnx__chain_in_child(struct pnx__scope *root)
             pnx__guard_drop(&guard);
         } else if ((atomic_load_explicit(&top->inner->state, memory_order_relaxed) &
                     (PNX__SCOPE_RUNNING | PNX__SCOPE_ENDED)) == 0) {
+            (void)take_over(top->inner);
             root->at = top->inner;
         } else {
             root->at->count--; /* a chain of the parent's was in it: it may be anyhow */

@@ -2,7 +2,8 @@
 /*
  * Scopes as their owners see them: opening, filling, closing. Promise: whatever went into a scope is
  * given back, last in, first out, also when the handle is lost (to a longjmp, with its outer scope)
- * or the end comes from another thread; and giving back needs no memory. See scope.h and chain.c.
+ * or the end comes from another thread; and giving back needs no memory. See scope.h, anchor.c and
+ * chain.c.
  */
 #include "guard/scope.h"
 
@@ -10,77 +11,24 @@
 
 #include <string.h>
 
-/* ---- the anchor ------------------------------------------------------------------------------ */
-
-/* Never runs: an anchor is never armed. */
-static pnx_status release_nothing(void *value, const pnx_release *why)
-{
-    (void)value;
-    (void)why;
-    return PNX_OK;
-}
-static const pnx_kind scope_kind = {.name = "scope", .release = release_nothing};
-
-/* In the word of an anchor: somebody ends the scope. (In a slot that is reserved it has no other
- * meaning.) */
-#define CLAIMED PNX__STOP
-
-static struct pnx__scope *block_of(const pnx_scope *handle)
-{
-    if (handle == NULL || handle->slot == NULL) {
-        return NULL;
-    }
-    /* Acquire: the block was stored before the word. While the word has this generation and is not
-     * claimed, the block is there. */
-    const uint64_t word = atomic_load_explicit(&handle->slot->word, memory_order_acquire);
-    if (pnx__generation_of(word) != handle->generation || pnx__state_of(word) != PNX_RESERVED ||
-        (word & CLAIMED) != 0) {
-        return NULL;
-    }
-    return (struct pnx__scope *)(uintptr_t)atomic_load_explicit(&handle->slot->value[0],
-                                                                memory_order_relaxed);
-}
-
-/* True for one caller only. */
-static bool claim_anchor(pnx__slot *slot, uint32_t generation)
-{
-    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
-    do {
-        if (pnx__generation_of(word) != generation || pnx__state_of(word) != PNX_RESERVED ||
-            (word & CLAIMED) != 0) {
-            return false;
-        }
-        /* Acquire and release: pairs with itself, of whoever else tries. */
-    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, word | CLAIMED,
-                                                    memory_order_acq_rel, memory_order_relaxed));
-    return true;
-}
-
-bool pnx__scope_claim(struct pnx__scope *scope)
-{
-    if (!claim_anchor(scope->anchor, scope->anchor_generation)) {
-        return false;
-    }
-    if (!pnx__forked(scope->registry)) {
-        pnx__cancel(scope->registry, scope->anchor);
-    }
-    return true;
-}
+/* ---- handles --------------------------------------------------------------------------------- */
 
 /* Takes the scope out of its handle; NULL: there is none, or an outer scope ends it. */
-static struct pnx__scope *take_block(pnx_scope *handle)
+static struct pnx__scope *take(pnx_scope *handle)
 {
-    struct pnx__scope *scope = block_of(handle);
-    if (handle != NULL) {
-        handle->slot = NULL;
+    if (handle == NULL) {
+        return NULL;
     }
-    return scope != NULL && pnx__scope_claim(scope) ? scope : NULL;
+    struct pnx__scope *scope = pnx__anchor_scope(handle);
+    const bool ours = scope != NULL && pnx__anchor_claim(handle->slot, handle->generation);
+    handle->slot = NULL;
+    return ours ? scope : NULL;
 }
 
 struct pnx__scope *pnx__scope_usable(const pnx_scope *handle, pnx_status *ret_status,
                                      pnx_error *err)
 {
-    struct pnx__scope *scope = block_of(handle);
+    struct pnx__scope *scope = pnx__anchor_scope(handle);
     if (scope == NULL && handle != NULL && handle->status != PNX_OK) {
         *ret_status = pnx_fail(err, handle->status, "the scope could not be opened: %s",
                                pnx_status_name(handle->status));
@@ -231,7 +179,7 @@ static pnx_scope open_scope(pnx_registry *registry, struct pnx__scope *outer, co
 {
     pnx_guard anchor = {0};
     pnx_scope handle = {0};
-    handle.status = pnx__guard_reserve(&anchor, registry, &scope_kind, NULL, err);
+    handle.status = pnx__anchor_reserve(&anchor, registry, err);
     if (handle.status != PNX_OK) {
         return handle;
     }
@@ -243,13 +191,11 @@ static pnx_scope open_scope(pnx_registry *registry, struct pnx__scope *outer, co
     }
     scope->registry = registry;
     scope->outer = outer;
-    scope->anchor = anchor.slot;
-    scope->anchor_generation = anchor.generation;
     atomic_store_explicit(&scope->references, 1, memory_order_relaxed);
     pnx__text_copy(scope->name, sizeof scope->name, name != NULL ? name : "");
     (void)pthread_mutex_init(&scope->result_lock, NULL);
     pnx__chain_init(scope);
-    atomic_store_explicit(&anchor.slot->value[0], (uintptr_t)scope, memory_order_relaxed);
+    pnx__anchor_set(&anchor, scope);
     handle.slot = anchor.slot;
     handle.generation = anchor.generation;
     return handle;
@@ -274,7 +220,7 @@ pnx_scope pnx_scope_open_in(pnx_scope *parent, const char *name, pnx_error *err)
     handle = open_scope(outer->registry, outer, name, err);
     if (handle.status == PNX_OK) {
         pnx__entry *entry = push(outer);
-        entry->inner = block_of(&handle);
+        entry->inner = pnx__anchor_scope(&handle);
         entry->is_scope = true;
     }
     return handle;
@@ -476,7 +422,7 @@ static pnx_status give_back(struct pnx__scope *scope, size_t floor, uint32_t fla
 pnx_status pnx_scope_close(pnx_scope *handle, pnx_time deadline, pnx_scope_result *result,
                            pnx_error *err)
 {
-    struct pnx__scope *scope = take_block(handle);
+    struct pnx__scope *scope = take(handle);
     if (result != NULL) {
         *result = (pnx_scope_result){0};
     }
@@ -487,25 +433,27 @@ pnx_status pnx_scope_close(pnx_scope *handle, pnx_time deadline, pnx_scope_resul
         pnx__chain_in_child(scope);
         return PNX_OK;
     }
+    pnx__anchor_run(scope);
     return give_back(scope, 0, PNX__SCOPE_END, deadline, result, err);
 }
 
 void pnx_scope_drop(pnx_scope *handle)
 {
-    struct pnx__scope *scope = take_block(handle);
+    struct pnx__scope *scope = take(handle);
     if (scope == NULL) {
         return;
     }
     if (pnx__forked(scope->registry)) {
         pnx__chain_in_child(scope);
-    } else {
-        pnx__chain_begin(scope, 0, PNX__SCOPE_END);
+        return;
     }
+    pnx__anchor_run(scope);
+    pnx__chain_begin(scope, 0, PNX__SCOPE_END);
 }
 
 size_t pnx_scope_mark(const pnx_scope *handle)
 {
-    const struct pnx__scope *scope = block_of(handle);
+    const struct pnx__scope *scope = pnx__anchor_scope(handle);
     if (scope == NULL) {
         return 0;
     }
@@ -525,7 +473,8 @@ pnx_status pnx_scope_unwind(pnx_scope *handle, size_t mark, pnx_time deadline,
     pnx_status status;
     struct pnx__scope *scope = pnx__scope_usable(handle, &status, NULL);
     if (status == PNX_EBUSY) {
-        scope = block_of(handle); /* it is being unwound: this goes further down, or waits for it */
+        scope = pnx__anchor_scope(
+            handle); /* it is being unwound: this goes further down, or waits for it */
         const size_t floor = atomic_load_explicit(&scope->floor, memory_order_relaxed);
         mark = mark < floor ? mark : floor;
     } else if (scope == NULL) {

@@ -3,9 +3,9 @@
  * What the files of this room share about scopes: the block behind a handle, its state word, and the
  * chain that gives its entries back. README.md tells the story.
  *
- * A handle leads to its block through an *anchor*: a slot of the registry that is reserved and never
- * armed. Slots stay where they are and count their uses, so a stale handle is detected, and whoever
- * moves the anchor's word first (the handle, or the chain of the outer scope) ends the scope.
+ * A handle leads to its block through an *anchor*, a slot of the registry's (anchor.c). Slots stay
+ * where they are and count their uses, so a stale handle is detected; and whoever moves the anchor's
+ * word first, the handle or the chain of the outer scope, is the one to end the scope.
  *
  * The state word, a futex
  *
@@ -49,16 +49,19 @@ typedef struct pnx__entry {
     size_t serial;
     uint32_t generation; /* of the slot */
     bool is_scope;
+    bool claimed; /* the chain has moved it to QUEUED, and will queue it in its turn */
 } pnx__entry;
+
+#define PNX__SCOPE_NAME_SIZE 24
 
 struct pnx__scope {
     pnx__hook hook; /* on the resource whose end the chain waits for; its first member */
     pnx_registry *registry;
     struct pnx__scope *outer;
-    pnx__slot *anchor;
-    uint32_t anchor_generation;
+    pnx_guard anchor;
+    pnx_token running;           /* the anchor's, while the chain runs to the end */
     _Atomic uint32_t references; /* of the owner or chain or outer scope, and of each who waits */
-    char name[24];
+    char name[PNX__SCOPE_NAME_SIZE];
 
     /* The owner's while OPEN, the chain's while RUNNING. Reserved slots for actions lie at the far
      * end of the same memory, and grow towards the entries. */
@@ -71,6 +74,7 @@ struct pnx__scope {
     _Atomic size_t floor;        /* entries with lower serial numbers stay */
     _Atomic uint32_t turns;      /* see pnx__chain_begin */
     struct pnx__scope *at;       /* chain: the inner scope that it is in, or this one */
+    size_t claimed;              /* chain: entries from this serial number on are claimed */
     struct pnx__scope *follower; /* set before FOLLOWED */
     pthread_mutex_t result_lock; /* held for moments: to add a failure, or to leave */
     pnx_scope_result *result;    /* of who waits; result lock */
@@ -83,11 +87,22 @@ struct pnx__scope *pnx__scope_usable(const pnx_scope *handle, pnx_status *ret_st
 pnx_status pnx__scope_room(struct pnx__scope *scope, size_t count, pnx_error *err);
 /* Adds a live resource for which there is room. Never fails. */
 void pnx__scope_push(struct pnx__scope *scope, pnx__slot *slot, uint32_t generation);
-/* Takes a scope from its handle: true for one caller only, who must end it. */
-bool pnx__scope_claim(struct pnx__scope *scope);
 void pnx__scope_unref(struct pnx__scope *scope);
 /* Frees what the scope holds but its block; nothing is in it any more. */
 void pnx__scope_empty(struct pnx__scope *scope);
+
+/* anchor.c: PNX_ENOMEM, PNX_ELIMIT, PNX_ESHUTDOWN, PNX_EFORKED. */
+pnx_status pnx__anchor_reserve(pnx_guard *anchor, pnx_registry *registry, pnx_error *err);
+void pnx__anchor_set(const pnx_guard *anchor, struct pnx__scope *scope);
+/* The scope of a handle, if it is open. */
+struct pnx__scope *pnx__anchor_scope(const pnx_scope *handle);
+/* True for one caller only: the scope is there, and he must end it, after one of the next two. (By the
+ * slot: the block may be gone when it is not true.) */
+bool pnx__anchor_claim(pnx__slot *slot, uint32_t generation);
+/* It ends as a part of its outer one. */
+void pnx__anchor_cancel(struct pnx__scope *scope);
+/* It ends by itself, and the registry knows of it until `running` is completed. */
+void pnx__anchor_run(struct pnx__scope *scope);
 
 /* chain.c: a new scope. */
 void pnx__chain_init(struct pnx__scope *scope);

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests of how scopes end where it is hard: in other threads, after or during the shutdown of their
+ * registry, in fork children, with thousands of entries on small stacks, and all of it at random.
+ */
+#include "support.h"
+
+#include <stdatomic.h>
+
+/* ---- many entries ---------------------------------------------------------------------------- */
+
+#define MANY 20000
+
+static pnx_status count_down(void *argument)
+{
+    size_t *left = argument;
+    --*left;
+    return PNX_OK;
+}
+
+static void fill(pnx_scope *scope, size_t *left)
+{
+    *left = MANY;
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_int_equal(pnx_scope_defer(scope, count_down, left, NULL), PNX_OK);
+    }
+}
+
+/* Runs `body` where a chain that nests would overflow at once. */
+static void on_a_small_stack(void *(*body)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, TEST_ASAN || TEST_TSAN ? 512 << 10 : 64 << 10);
+    assert_int_equal(pthread_create(&thread, &attributes, body, argument), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+static void thousands_of_entries_end_one_after_the_other(void **state)
+{
+    struct room *room = *state;
+    size_t left; /* not atomic: no two of them run at a time, and each sees the one before */
+    pnx_scope scope = open_scope(room, "many");
+    fill(&scope, &left);
+    pnx_scope_result result;
+    assert_int_equal(pnx_scope_close(&scope, patience(room), &result, NULL), PNX_OK);
+    assert_int_equal(left, 0);
+    assert_int_equal(result.released, MANY);
+}
+
+static void *drop_it(void *scope)
+{
+    pnx_scope_drop(scope);
+    return NULL;
+}
+
+static void a_scope_may_be_dropped_by_another_thread(void **state)
+{
+    struct room *room = *state;
+    size_t left;
+    pnx_scope scope = open_scope(room, "handed over");
+    fill(&scope, &left);
+    on_a_small_stack(drop_it, &scope);
+    wait_idle(room);
+    assert_int_equal(left, 0);
+}
+
+/* Without workers everything runs in the thread that drops: every hook is called on its stack. */
+static void without_workers_a_drop_does_not_nest(void **state)
+{
+    struct room *room = *state;
+    size_t left;
+    pnx_scope scope = open_scope(room, "kept");
+    fill(&scope, &left);
+    const pnx_shutdown_options keep = {.live = PNX_LIVE_KEEP};
+    assert_int_equal(pnx_registry_shutdown(room->registry, &keep, NULL, NULL), PNX_EFAILED);
+    assert_int_equal(left, MANY);
+    on_a_small_stack(drop_it, &scope);
+    assert_int_equal(left, 0);
+}
+
+#define DEEP 5000
+
+/* Each waits for the next inner one; the innermost ends first, and then all end in one go. */
+static void chains_that_follow_each_other_do_not_nest(void **state)
+{
+    struct room *room = *state;
+    static pnx_scope scopes[DEEP];
+    struct act a = {room, "a", PNX_OK};
+    scopes[0] = open_scope(room, "outermost");
+    for (unsigned i = 1; i < DEEP; i++) {
+        scopes[i] = pnx_scope_open_in(&scopes[i - 1], "inner", NULL);
+    }
+    pnx_test_resource *slow = pnx_test_resource_new("slow", NULL);
+    pnx_test_always(slow, PNX_TEST_PEND);
+    defer_act(&scopes[0], &a); /* after the inner scopes, so that they are all at it by then */
+    for (unsigned i = 1; i < DEEP; i++) {
+        defer_act(&scopes[i], &a);
+    }
+    (void)adopt_thing(&scopes[DEEP - 1], room, slow);
+    for (unsigned i = DEEP; i-- > 0;) {
+        pnx_scope_drop(&scopes[i]);
+    }
+    assert_int_equal(pnx_test_wait_begun(slow, 1, PNX_TEST_PATIENCE), PNX_OK);
+    assert_int_equal(pnx_test_complete(slow, PNX_OK), PNX_OK);
+    assert_int_equal(pnx_test_log_wait(room->log, DEEP, PNX_TEST_PATIENCE), PNX_OK);
+    wait_idle(room);
+    pnx_test_resource_free(slow);
+}
+
+/* ---- shutdown -------------------------------------------------------------------------------- */
+
+/* Right after the drop most of it is only waiting for its turn. None of that leaks, the order is
+ * kept, and the scope itself is accounted for. */
+static void what_was_dropped_does_not_leak_at_a_shutdown(void **state)
+{
+    struct room *room = *state;
+    size_t left;
+    pnx_scope scope = open_scope(room, "dropped");
+    fill(&scope, &left);
+    pnx_scope_drop(&scope);
+    pnx_report report;
+    assert_int_equal(pnx_registry_shutdown(room->registry, NULL, &report, NULL), PNX_OK);
+    assert_int_equal(left, 0);
+    assert_int_equal(report.leaked, 0);
+    assert_int_equal(report.counts.registered, MANY + 1);
+    assert_int_equal(report.counts.done, MANY + 1);
+    pnx_report_done(&report);
+}
+
+static void a_scope_that_does_not_end_is_told_of_by_its_name(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    pnx_test_resource *pending = pnx_test_resource_new("pending", room->log);
+    pnx_test_always(pending, PNX_TEST_PEND);
+    pnx_scope scope = open_scope(room, "a name that is far too long for it");
+    defer_act(&scope, &a);
+    (void)adopt_thing(&scope, room, pending);
+    pnx_scope_drop(&scope);
+    assert_int_equal(pnx_test_wait_begun(pending, 1, PNX_TEST_PATIENCE), PNX_OK);
+    pnx_report report;
+    assert_int_equal(pnx_registry_report(room->registry, &report, NULL), PNX_OK);
+    assert_int_equal(report.survivor_count, 3);
+    bool told = false;
+    for (size_t i = 0; i < report.survivor_count; i++) {
+        const pnx_survivor *survivor = &report.survivors[i];
+        told |= strcmp(survivor->kind, "scope") == 0 && survivor->state == PNX_RUNNING &&
+                strcmp(survivor->description, "a name that is far t...") == 0;
+    }
+    assert_true(told);
+    pnx_report_done(&report);
+    assert_int_equal(pnx_test_complete(pending, PNX_OK), PNX_OK);
+    wait_idle(room);
+    assert_logged(room, "release pending\na\n");
+    pnx_test_resource_free(pending);
+}
+
+static void a_shutdown_releases_what_a_scope_holds(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK}, b = {room, "b", PNX_OK};
+    pnx_scope scope = open_scope(room, "open");
+    defer_act(&scope, &a);
+    pnx_scope inner = pnx_scope_open_in(&scope, "inner", NULL);
+    defer_act(&inner, &b);
+    pnx_report report;
+    assert_int_equal(pnx_registry_shutdown(room->registry, NULL, &report, NULL), PNX_OK);
+    assert_int_equal(report.leaked, 2);
+    pnx_report_done(&report);
+    assert_int_equal(pnx_test_log_lines(room->log), 2);
+
+    pnx_error err = {0};
+    assert_int_equal(pnx_registry_destroy(room->registry, &err), PNX_EBUSY); /* the scope is open */
+    assert_int_equal(pnx_scope_defer(&scope, run_act, &a, NULL), PNX_ESHUTDOWN);
+    pnx_scope_result result;
+    assert_int_equal(pnx_scope_close(&scope, patience(room), &result, NULL), PNX_OK);
+    assert_int_equal(result.released + result.failed, 0);
+    pnx_scope_drop(&inner);
+    assert_int_equal(pnx_test_log_lines(room->log), 2);
+}
+
+static void a_scope_that_was_reserved_takes_in_what_was_acquired_meanwhile(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    pnx_scope scope = open_scope(room, "reserved");
+    assert_int_equal(pnx_scope_reserve(&scope, 1, NULL), PNX_OK);
+    assert_int_equal(pnx_registry_shutdown(room->registry, NULL, NULL, NULL), PNX_OK);
+    defer_act(&scope, &a);
+    assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_OK);
+    assert_logged(room, "a\n");
+}
+
+static void a_chain_survives_the_shutdown_of_its_registry(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    pnx_test_resource *hung = pnx_test_resource_new("hung", room->log);
+    pnx_test_always(hung, PNX_TEST_HANG);
+    pnx_scope scope = open_scope(room, "on its way");
+    defer_act(&scope, &a);
+    (void)adopt_thing(&scope, room, hung);
+    pnx_scope_drop(&scope);
+    assert_int_equal(pnx_test_wait_begun(hung, 1, PNX_TEST_PATIENCE), PNX_OK);
+    const pnx_shutdown_options quick = {.grace = PNX_MS(20), .hard = PNX_MS(20)};
+    pnx_report report;
+    assert_int_equal(pnx_registry_shutdown(room->registry, &quick, &report, NULL), PNX_EFAILED);
+    assert_int_equal(report.survivor_count, 1);
+    assert_int_equal(report.survivors[0].state, PNX_ABANDONED);
+    pnx_report_done(&report);
+    assert_logged(room, "release hung\na\n");
+    pnx_test_resource_free(hung);
+}
+
+/* ---- races ----------------------------------------------------------------------------------- */
+
+struct force {
+    pnx_registry *registry;
+    _Atomic unsigned go;
+};
+
+static void *force_all(void *argument)
+{
+    struct force *force = argument;
+    while (atomic_load(&force->go) == 0) {
+    }
+    (void)pnx_release_all(force->registry, NULL, 0, NULL);
+    return NULL;
+}
+
+/* Somebody else releases everything while the scope closes: each ends once, the scope too. */
+static void a_scope_survives_that_all_is_forced_meanwhile(void **state)
+{
+    struct room *room = *state;
+    for (size_t round = 0; round < test_effort(200); round++) {
+        struct act a = {room, "a", PNX_OK};
+        pnx_scope scope = open_scope(room, "forced");
+        pnx_scope inner = pnx_scope_open_in(&scope, "inner", NULL);
+        for (unsigned i = 0; i < 10; i++) {
+            defer_act(i % 2 ? &scope : &inner, &a);
+        }
+        struct force force = {.registry = room->registry};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, force_all, &force), 0);
+        atomic_store(&force.go, 1);
+        pnx_scope_result result;
+        assert_int_equal(pnx_scope_close(&scope, patience(room), &result, NULL), PNX_OK);
+        assert_true(result.released <= 10);
+        pthread_join(thread, NULL);
+        wait_idle(room);
+        assert_int_equal(pnx_test_log_lines(room->log), 10);
+        pnx_test_log_clear(room->log);
+        pnx_scope_drop(&inner);
+    }
+}
+
+static void *close_late(void *scope)
+{
+    (void)pnx_scope_close(scope, pnx_monotonic_now() + PNX_US(50), NULL, NULL);
+    return NULL;
+}
+
+/* A close that gives up just when the chain ends: the block is freed once, by the last of them. */
+static void a_close_may_time_out_at_any_moment(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    for (size_t round = 0; round < test_effort(500); round++) {
+        pnx_scope scope = open_scope(room, "race");
+        defer_act(&scope, &a);
+        (void)close_late(&scope);
+    }
+    wait_idle(room);
+    assert_int_equal(pnx_test_log_lines(room->log), test_effort(500));
+}
+
+/* The inner scope is dropped by one thread while the outer one is by another. */
+static void inner_and_outer_scopes_may_be_dropped_at_the_same_time(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    for (size_t round = 0; round < test_effort(500); round++) {
+        pnx_scope outer = open_scope(room, "outer");
+        pnx_scope inner = pnx_scope_open_in(&outer, "inner", NULL);
+        defer_act(&outer, &a);
+        defer_act(&inner, &a);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, drop_it, &inner), 0);
+        pnx_scope_drop(&outer);
+        pthread_join(thread, NULL);
+    }
+    assert_int_equal(pnx_test_log_wait(room->log, 2 * test_effort(500), PNX_TEST_PATIENCE), PNX_OK);
+    wait_idle(room);
+    assert_int_equal(pnx_test_log_lines(room->log), 2 * test_effort(500));
+}
+
+/* ---- at random ------------------------------------------------------------------------------- */
+
+/*
+ * A shadow of what should happen: each action knows its number in the order in which everything of
+ * one tree was added; they must run from the last to the first, each once, none while another runs.
+ */
+struct tree {
+    struct room *room;
+    pnx__random random;
+    _Atomic int running;
+    _Atomic unsigned next; /* the number that must run next, plus one */
+    _Atomic unsigned wrong;
+    unsigned added;
+    struct leaf {
+        struct tree *tree;
+        unsigned number;
+        unsigned how; /* 0, 1: at once; 2: fails; 3: pending */
+    } leaves[64];
+};
+
+static pnx_status release_leaf(struct leaf *leaf, const pnx_release *why)
+{
+    struct tree *tree = leaf->tree;
+    bool right = atomic_fetch_add(&tree->running, 1) == 0;
+    right &= atomic_fetch_sub(&tree->next, 1) == leaf->number + 1;
+    atomic_fetch_sub(&tree->running, 1);
+    atomic_fetch_add(&tree->wrong, !right);
+    switch (leaf->how) {
+    case 2:
+        return PNX_EINVAL;
+    case 3:
+        (void)pnx_complete(pnx_release_token(why), PNX_OK);
+        return PNX_PENDING;
+    default:
+        return PNX_OK;
+    }
+}
+PNX_KIND(leaf, struct leaf *, release_leaf);
+
+/* Adds leaves and inner scopes; of these only the last one added to is still used, as in a program
+ * that opens and closes them like brackets. */
+static void grow_tree(struct tree *tree, pnx_scope *scope, unsigned depth)
+{
+    const unsigned count = (unsigned)pnx__random_below(&tree->random, 8);
+    for (unsigned i = 0; i < count && tree->added < 64; i++) {
+        if (depth < 4 && pnx__random_below(&tree->random, 4) == 0) {
+            pnx_scope inner = pnx_scope_open_in(scope, "inner", NULL);
+            grow_tree(tree, &inner, depth + 1);
+            continue; /* its handle is lost */
+        }
+        struct leaf *new = &tree->leaves[tree->added];
+        *new = (struct leaf){tree, tree->added++, (unsigned)pnx__random_below(&tree->random, 4)};
+        pnx_auto(leaf) guard = pnx_reserve(leaf, tree->room->registry, NULL);
+        if (!pnx_arm(&guard, new) || pnx_scope_adopt(scope, &guard, NULL) != PNX_OK) {
+            abort();
+        }
+    }
+}
+
+static void end_tree(struct tree *tree, pnx_scope *scope)
+{
+    switch (pnx__random_below(&tree->random, 3)) {
+    case 0:
+        pnx_scope_drop(scope);
+        break;
+    case 1:
+        (void)pnx_scope_close(scope, pnx_monotonic_now() + PNX_US(20), NULL, NULL);
+        break;
+    default:
+        (void)pnx_scope_close(scope, patience(tree->room), NULL, NULL);
+    }
+}
+
+#define TREES 300
+
+static void *grow_forest(void *argument)
+{
+    struct tree *trees = argument;
+    for (size_t i = 0; i < test_effort(TREES); i++) {
+        struct tree *tree = &trees[i];
+        pnx_scope scope = pnx_scope_open(tree->room->registry, "tree", NULL);
+        grow_tree(tree, &scope, 0);
+        atomic_store(&tree->next, tree->added);
+        end_tree(tree, &scope);
+    }
+    return NULL;
+}
+
+static void trees_of_scopes_end_last_in_first_out(void **state)
+{
+    struct room *room = *state;
+    const size_t count = test_effort(TREES);
+    pnx__random random = test_random();
+    struct tree *trees = calloc(TEST_THREADS * count, sizeof *trees);
+    assert_non_null(trees);
+    for (size_t i = 0; i < TEST_THREADS * count; i++) {
+        trees[i].room = room;
+        trees[i].random.state = pnx__random_next(&random);
+    }
+    test_in_threads(grow_forest, trees, count * sizeof *trees);
+    wait_idle(room);
+    for (size_t i = 0; i < TEST_THREADS * count; i++) {
+        assert_int_equal(trees[i].wrong, 0);
+        assert_int_equal(trees[i].next, 0);
+    }
+    (void)pnx_registry_shutdown(room->registry, NULL, NULL, NULL);
+    free(trees);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+static int child_log[8];
+static int child_logged;
+
+static pnx_status release_copy(int number, const pnx_release *why)
+{
+    child_log[child_logged++] = number;
+    return PNX_OK;
+}
+PNX_KIND(copied, int, release_copy, .on_fork = PNX_FORK_RELEASE);
+PNX_KIND(owned, int, release_copy);
+
+static void adopt_numbers(struct room *room, pnx_scope *scope, int first)
+{
+    pnx_auto(copied) one = pnx_reserve(copied, room->registry, NULL);
+    assert_true(pnx_arm(&one, first));
+    assert_int_equal(pnx_scope_adopt(scope, &one, NULL), PNX_OK);
+    pnx_auto(owned) two = pnx_reserve(owned, room->registry, NULL);
+    assert_true(pnx_arm(&two, first + 1));
+    assert_int_equal(pnx_scope_adopt(scope, &two, NULL), PNX_OK);
+}
+
+struct forked {
+    pnx_scope *outer, *inner;
+    bool close;
+};
+
+static int drop_in_child(void *argument)
+{
+    struct forked *forked = argument;
+    pnx_error err = {0};
+    child_expect(pnx_scope_defer(forked->outer, count_down, NULL, &err) == PNX_EFORKED);
+    child_expect(pnx_scope_open_in(forked->outer, "x", NULL).status == PNX_EFORKED);
+    if (forked->close) {
+        child_expect(pnx_scope_close(forked->outer, 0, NULL, NULL) == PNX_OK);
+    } else {
+        pnx_scope_drop(forked->outer);
+    }
+    pnx_scope_drop(forked->inner);
+    /* Only what the child has a copy of, last in, first out. */
+    child_expect(child_logged == 2);
+    child_expect(child_log[0] == 20 && child_log[1] == 10);
+    return 0;
+}
+
+static void a_fork_child_releases_its_copies_and_disowns_the_rest(void **state)
+{
+    struct room *room = *state;
+    for (int close = 0; close < 2; close++) {
+        child_logged = 0;
+        pnx_scope outer = open_scope(room, "outer");
+        adopt_numbers(room, &outer, 10);
+        pnx_scope inner = pnx_scope_open_in(&outer, "inner", NULL);
+        assert_int_equal(pnx_scope_reserve(&inner, 3, NULL), PNX_OK);
+        adopt_numbers(room, &inner, 20);
+        struct forked forked = {&outer, &inner, close != 0};
+        assert_int_equal(test_in_child(drop_in_child, &forked), 0);
+        assert_int_equal(child_logged, 0);
+        assert_int_equal(pnx_scope_close(&outer, patience(room), NULL, NULL), PNX_OK);
+        assert_int_equal(child_logged, 4);
+        pnx_scope_drop(&inner);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(thousands_of_entries_end_one_after_the_other, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_scope_may_be_dropped_by_another_thread, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(without_workers_a_drop_does_not_nest, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(chains_that_follow_each_other_do_not_nest, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_was_dropped_does_not_leak_at_a_shutdown, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_scope_that_does_not_end_is_told_of_by_its_name,
+                                        with_workers, tear_down),
+        cmocka_unit_test_setup_teardown(a_shutdown_releases_what_a_scope_holds, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_scope_that_was_reserved_takes_in_what_was_acquired_meanwhile, with_workers,
+            tear_down),
+        cmocka_unit_test_setup_teardown(a_chain_survives_the_shutdown_of_its_registry, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_scope_survives_that_all_is_forced_meanwhile, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_close_may_time_out_at_any_moment, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(inner_and_outer_scopes_may_be_dropped_at_the_same_time,
+                                        with_workers, tear_down),
+        cmocka_unit_test_setup_teardown(trees_of_scopes_end_last_in_first_out, with_workers,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_fork_child_releases_its_copies_and_disowns_the_rest,
+                                        with_workers, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
