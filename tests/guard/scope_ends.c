@@ -471,6 +471,75 @@ static void a_fork_child_releases_its_copies_and_disowns_the_rest(void **state)
     }
 }
 
+/* ---- the end of the process, of threads ------------------------------------------------------ */
+
+/* What a child still has in memory when it exits is no concern of these tests. Asked by LSan. */
+static bool exits;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return exits;
+}
+
+/* A program that ends with a scope on its stack; answers its exit status. 42: something leaked. */
+static int exit_status_of(bool drop)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        pnx_registry *registry;
+        static size_t left;
+        exits = true;
+        const pnx_config config = {.name = "exit", .workers = 2, .leak_exit_status = 42};
+        if (pnx_registry_create(&config, &registry, NULL) != PNX_OK) {
+            _exit(1);
+        }
+        pnx_scope scope = pnx_scope_open(registry, "main", NULL);
+        for (left = 0; left < 1000; left++) {
+            if (pnx_scope_defer(&scope, count_down, &left, NULL) != PNX_OK) {
+                _exit(2);
+            }
+        }
+        if (drop) {
+            pnx_scope_drop(&scope);
+        }
+        exit(0);
+    }
+    return test_wait_child(child);
+}
+
+static void a_scope_that_was_dropped_before_exit_does_not_leak(void **state)
+{
+    assert_int_equal(exit_status_of(true), 0);
+}
+
+static void a_scope_that_exit_skips_leaks(void **state)
+{
+    assert_int_equal(exit_status_of(false), 42);
+}
+
+static void *exit_in_scope(void *argument)
+{
+    struct act *act = argument;
+    pnx_auto_scope scope = pnx_scope_open(act->room->registry, "thread", NULL);
+    if (pnx_scope_defer(&scope, run_act, act, NULL) == PNX_OK) {
+        pthread_exit(NULL);
+    }
+    return NULL;
+}
+
+/* This file is compiled with -fexceptions: the end of a thread unwinds its stack. */
+static void a_scope_is_dropped_when_its_thread_ends(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    assert_int_equal(PNX_GUARDS_SURVIVE_CANCEL, 1);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, exit_in_scope, &a), 0);
+    pthread_join(thread, NULL);
+    wait_idle(room);
+    assert_logged(room, "a\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +569,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(inner_and_outer_scopes_may_be_dropped_at_the_same_time,
                                         with_workers, tear_down),
         cmocka_unit_test_setup_teardown(trees_of_scopes_end_last_in_first_out, with_workers,
+                                        tear_down),
+        cmocka_unit_test(a_scope_that_was_dropped_before_exit_does_not_leak),
+        cmocka_unit_test(a_scope_that_exit_skips_leaks),
+        cmocka_unit_test_setup_teardown(a_scope_is_dropped_when_its_thread_ends, with_workers,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_fork_child_releases_its_copies_and_disowns_the_rest,
                                         with_workers, tear_down),
