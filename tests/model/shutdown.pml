@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shutdown.pml: shutdown against everybody else. Two droppers reserve, arm and drop whenever they
- * like: before, during, or long after the shutdown. A release may fail and be tried again; one may
- * hang for ever, or until the shutdown has returned. The deadlines may come at any time.
+ * shutdown.pml: shutdown against everybody else (shutdown.c). Two droppers reserve, arm and drop
+ * whenever they like: before, during, or long after the shutdown. A release may fail and be tried
+ * again; one may hang for ever, or until the shutdown has returned. Deadlines come at any time.
  *
  * Promises:
  *   - shutdown returns, whatever the releases do; before the deadline, if nothing hangs;
  *   - what was armed ends: done, failed, or abandoned and listed; abandoned only after the deadline;
- *   - nothing stays in the inbox for ever, no matter what hangs;
- *   - when shutdown has returned, each worker has ended, or is in a release that is listed.
+ *   - nothing stays in the inbox for ever, unless a release hangs that a dropper runs inline: then
+ *     what it has found in the inbox stays until the next drop;
+ *   - when shutdown has returned, no worker begins a release, and one that is in a release is listed.
  *
- * The steps of pnx_registry_shutdown():
+ * The steps:
  *   1. close the intake; queue what is live;
  *   2. wait until queued + running + waiting = 0, or the grace is over;
  *   3. only fallbacks from now on; wait again, until the hard deadline;
  *   4. set INLINE in `idle` (seq_cst), *then* see to it that the workers look once more, and wait
- *      again: who pushed and did not see INLINE is served by them, all others serve themselves;
- *   5. set STOP under the dispatch lock and wake all: nobody takes anything out to run it any more;
- *      wait again: a worker may have something in its hands;
+ *      again: who pushed and did not see INLINE is served by them, all others serve themselves. Who
+ *      pushed tests INLINE before anything else: a worker that hangs may count as scanning for ever;
+ *   5. set STOP under the dispatch lock and wake all: no worker picks any more; wait again, for what
+ *      workers have picked already;
  *   6. end the timekeeper; it never runs a release, so that it can be joined;
- *   7. when the hard deadline is over: abandon by CAS all that is queued, running or waiting, found
- *      in the table, not in the inbox;
- *   8. take out of the inbox what is not queued any more;
- *   9. join the workers that run nothing; the others are listed.
+ *   7. if the hard deadline is over: take back what workers have picked and not begun, take out all
+ *      that is in the inbox, and abandon both; then abandon what is waiting or running. If it is not
+ *      over, leave the inbox alone: who dropped what is in there has seen INLINE, and comes for it;
+ *   8. join the workers, for a bounded time.
  *
  * Abstracted: sleeping and waking are as wake.pml shows them (a worker sleeps exactly while there is
  * nothing to pop), the inbox is as inbox.pml shows it, and what is done under the dispatch lock is
- * one step. Claims are as claim.pml shows them: LINKED keeps a slot until its link is out.
+ * one step. A claim is a CAS from QUEUED, as in claim.pml.
  */
 
-#ifndef WORKERS
 #define WORKERS 1
-#endif
 #define ITEMS 2  /* one for each dropper */
 #define PUSHES 3 /* item 0 may fail once, and is then pushed again */
 #define NIL 15
@@ -41,7 +41,7 @@ mtype state[ITEMS] = RESERVED;
 bool retried; /* item 0 */
 bool listed[ITEMS];
 #define is_outstanding(i) (state[i] == QUEUED || state[i] == RUNNING || state[i] == WAITING)
-#define quiet (!is_outstanding(0) && !is_outstanding(1))
+#define quiet (!is_outstanding(0) && !is_outstanding(1)) /* pnx__outstanding() == 0 */
 
 /* the inbox, as in wake.pml */
 byte order[PUSHES];
@@ -51,26 +51,27 @@ byte pushed, linked, popped;
 #define can_pop (popped < pushed && has_link(popped) && (at_end || has_link(popped + 1)))
 
 bool INLINE, STOP; /* in the word `idle`; STOP is set and read under the dispatch lock */
-byte busy;         /* workers that are in a release; counted in `idle` as scanning */
+byte busy;         /* workers that run something; may count in `idle` as scanning */
 
 bool intake_closed, only_fallbacks, timekeeper_stop, timekeeper_ended;
 bool patient;  /* tried both ways: no deadline ever comes, and nothing hangs */
 bool deadline; /* the hard deadline came before all had ended */
 bool returned;
-byte run_word[WORKERS] = NIL; /* what a worker runs */
+bool hung; /* one release hangs */
+bool hung_inline;
+
+byte batch[WORKERS] = NIL;      /* picked, and not begun */
+byte in_release[WORKERS] = NIL; /* what a worker runs */
 bool ended[WORKERS];
+#define NO_WORKER WORKERS
 
-bool hung;                      /* one release hangs */
-byte in_release[WORKERS] = NIL; /* what is really so, for the assertions */
-#define INLINE_RUN WORKERS      /* in place of a worker's number */
-
-/* inbox_push(), in its two steps. */
+/* pnx__inbox_push(), in its two steps. */
 inline inbox_push(item) {
     d_step { at = pushed; order[at] = item; pushed++ }
     d_step { linked = linked | (1 << at); at = 0 }
 }
 
-/* pnx__run_one(): the claim; got = NIL if it was not QUEUED any more. */
+/* pnx__run_one(): the claim; got = NIL if it is not QUEUED any more. */
 inline claim(who) {
     d_step {
         if
@@ -81,18 +82,22 @@ inline claim(who) {
             :: else
             fi
         :: else -> got = NIL
+        fi;
+        if
+        :: who < WORKERS -> batch[who] = NIL
+        :: else
         fi
     }
 }
 
-/* The release, and its outcome by CAS. */
+/* The release, and pnx__outcome(). */
 inline release(who) {
     if
     :: skip
-    :: d_step { !hung && !patient -> hung = true }
+    :: d_step { !hung && !patient -> hung = true; hung_inline = (who == NO_WORKER) }
 end_hung_for_long:
         returned
-    :: d_step { !hung && !patient -> hung = true }
+    :: d_step { !hung && !patient -> hung = true; hung_inline = (who == NO_WORKER) }
 end_hung_for_ever:
         false
     fi;
@@ -114,64 +119,37 @@ end_hung_for_ever:
     }
 }
 
+#ifdef BUG_STOP_WHEN_IDLE
+#define may_pick true
+#else
+#define may_pick (!STOP)
+#endif
+
 proctype Worker(byte me) {
     byte got = NIL;
     do
-    :: atomic { !STOP && can_pop -> got = order[popped]; popped++ } /* pnx__pick() */
-#ifdef BUG_CLAIM_BEFORE_TOLD
+    :: atomic { may_pick && can_pop -> got = order[popped]; popped++; batch[me] = got }
         claim(me);
-        run_word[me] = got;
-#else
-        run_word[me] = got; /* before the claim: whoever abandons what I claimed sees it in step 9 */
-        claim(me);
-#endif
         if
         :: got != NIL -> busy++; release(me); busy--
         :: else
-        fi;
-        run_word[me] = NIL
-    :: STOP -> break
+        fi
+    :: atomic { STOP && !(may_pick && can_pop) -> break }
     od;
     ended[me] = true
 }
 
-/* Takes out what was claimed or abandoned in the inbox, up to the first that is QUEUED: whoever pushed
- * that will come here, too. In one hold of the lock. */
-inline let_go() {
-#ifndef BUG_NOT_LET_GO
-    d_step {
-        do
-        :: can_pop && state[order[popped]] != QUEUED -> popped++
-        :: else -> break
-        od
-    }
-#else
-    skip
-#endif
-}
-
-/* INLINE: I run what I pushed, and only that, so that I cannot hang in something else with mine still
- * to do. */
-inline run_inline(item) {
-#ifdef BUG_RUN_ALL_INLINE
+/* pnx__drain_inline(). */
+inline drain_inline() {
     do
     :: atomic { can_pop -> got = order[popped]; popped++ }
-        claim(INLINE_RUN);
+        claim(NO_WORKER);
         if
-        :: got != NIL -> release(INLINE_RUN)
+        :: got != NIL -> release(NO_WORKER)
         :: else
         fi
     :: atomic { !can_pop -> break }
     od
-#else
-    got = item;
-    claim(INLINE_RUN);
-    let_go();
-    if
-    :: got != NIL -> release(INLINE_RUN)
-    :: else
-    fi
-#endif
 }
 
 /* Reserve, arm, drop. */
@@ -190,16 +168,16 @@ proctype Dropper(byte me) {
     }
 #ifdef BUG_LOOK_BEFORE_PUSH
     if
-    :: INLINE -> inbox_push(me); run_inline(me)
+    :: INLINE -> inbox_push(me); drain_inline()
     :: else -> inbox_push(me)
     fi;
 #else
     inbox_push(me);
     if /* pnx__notify() */
 #ifdef BUG_SCANNING_FIRST
-    :: busy == 0 && INLINE -> run_inline(me)
+    :: busy == 0 && INLINE -> drain_inline()
 #else
-    :: INLINE -> run_inline(me)
+    :: INLINE -> drain_inline()
 #endif
     :: else
     fi;
@@ -215,9 +193,9 @@ end:
     do
     :: d_step { state[0] == WAITING -> state[0] = QUEUED }
         inbox_push(0);
-#ifdef BUG_TIMEKEEPER_RUNS
+#ifdef BUG_TIMEKEEPER_DRAINS
         if
-        :: INLINE -> run_inline(0)
+        :: INLINE -> drain_inline()
         :: else
         fi
 #endif
@@ -226,10 +204,17 @@ end:
     timekeeper_ended = true
 }
 
-inline wait_quiet() {
+inline wait_quiet() { /* pnx__wait_quiet(): true, or the hard deadline is over */
     if
     :: quiet
     :: !patient -> deadline = true
+    fi
+}
+
+inline abandon(item) {
+    if
+    :: is_outstanding(item) -> state[item] = ABANDONED; listed[item] = true
+    :: else
     fi
 }
 
@@ -262,7 +247,7 @@ proctype Shutdown() {
     wait_quiet();
 
 #ifndef BUG_NO_INLINE
-    INLINE = true; /* 4: atomic_fetch_or, seq_cst */
+    INLINE = true; /* 4 */
 #endif
 #ifndef BUG_NO_WAIT_BEFORE_STOP
     wait_quiet();
@@ -274,37 +259,51 @@ proctype Shutdown() {
     timekeeper_stop = true; /* 6 */
     timekeeper_ended;
 
-#ifndef BUG_NO_ABANDON
-    do /* 7 */
-    :: deadline && i < ITEMS ->
-        d_step {
-            if
-            :: is_outstanding(i) -> state[i] = ABANDONED; listed[i] = true
-            :: else
-            fi;
-            i++
-        }
-    :: else -> i = 0; break
-    od;
+#ifdef BUG_ABANDON_ALWAYS
+    deadline = true;
 #endif
-    let_go(); /* 8 */
-    do /* 9 */
-    :: i < WORKERS ->
-        if
-        :: run_word[i] != NIL /* not joined: what it runs is listed */
-        :: else -> ended[i] /* pthread_join() */
-        fi;
-        i++
-    :: else -> i = 0; break
-    od;
-    atomic {
-        returned = true;
+    if /* 7 */
+    :: deadline ->
+#ifndef BUG_BATCH_NOT_TAKEN_BACK
         do
         :: i < WORKERS ->
-            assert(ended[i] || in_release[i] == NIL || listed[in_release[i]]);
-            i++
+            d_step {
+                if
+                :: batch[i] != NIL -> abandon(batch[i])
+                :: else
+                fi;
+                i++
+            }
+        :: else -> i = 0; break
+        od;
+#endif
+#ifndef BUG_INBOX_NOT_EMPTIED
+        do
+        :: d_step { can_pop -> abandon(order[popped]); popped++ }
+        :: atomic { !can_pop -> break } /* behind half a push: its dropper will come for it */
+        od;
+#endif
+        do
+        :: i < ITEMS ->
+            d_step {
+                if
+                :: state[i] == RUNNING || state[i] == WAITING -> abandon(i)
+                :: else
+                fi;
+                i++
+            }
         :: else -> i = 0; break
         od
+    :: else
+    fi;
+    atomic { /* 8: pnx__report_fill() comes first, so that all is listed by now */
+        do
+        :: i < WORKERS ->
+            assert(in_release[i] == NIL || listed[in_release[i]]);
+            i++
+        :: else -> break
+        od;
+        returned = true
     }
 }
 
@@ -326,13 +325,17 @@ init {
     }
     timeout; /* nothing can move any more */
     assert(returned);
-    assert(popped == pushed);
+    assert(popped == pushed || hung_inline);
     do
     :: i < ITEMS ->
-        assert(state[i] != LIVE && state[i] != QUEUED && state[i] != WAITING);
-        assert(state[i] != RUNNING || hung); /* inline, after the shutdown */
-        assert(state[i] != ABANDONED || (listed[i] && deadline));
+        assert(state[i] != LIVE && state[i] != WAITING);
+        assert((state[i] != QUEUED && state[i] != RUNNING) || hung_inline);
+        assert(state[i] != ABANDONED || (listed[i] && deadline && !patient));
         i++
+    :: else -> i = 0; break
+    od;
+    do
+    :: i < WORKERS -> assert(ended[i] || in_release[i] != NIL); i++
     :: else -> break
     od
 }
