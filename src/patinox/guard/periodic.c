@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* Timers count ticks of a millisecond in 32 bits. */
+#define LONGEST PNX_S(52 * 86400)
+
 struct tick {
     pnx_action_fn run;
     void *argument;
@@ -48,6 +51,12 @@ pnx_status pnx__periodic_start(pnx_scope *handle, const char *name, pnx_duration
     if (tick == NULL) {
         return pnx_fail(err, PNX_EINVAL, "scope %s: the tick of a periodic task is NULL",
                         scope->name);
+    }
+    if (period < PNX_MS(1) || period > LONGEST) {
+        char text[48];
+        pnx_span_format(period, text, sizeof text);
+        return pnx_fail(err, PNX_EINVAL, "scope %s: the period is %s: accepted is 1ms to 52d",
+                        scope->name, text);
     }
     status = pnx__scope_room(scope, 1, err);
     if (status != PNX_OK) {

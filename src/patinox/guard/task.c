@@ -1,50 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks and periodic tasks. Promise: a thread that was started is joined exactly once, or told of: a
- * scope ends only after its tasks were asked to end and were joined, or were late, which is a failed
- * release that everybody hears of.
- *
- * The life of a task, in `state`, a futex
- *
- *     RUNNING   the body runs
- *     ENDED     it returned, or its thread was ended; the thread may still be on its way out
- *     JOINING   one of those who wait joins the thread
- *     JOINED    the thread is gone
- *
- *     RUNNING → ENDED      the thread itself
- *     ENDED → JOINING      one of those who wait, by compare and swap
- *     JOINING → JOINED     the same one, or back to ENDED, when its deadline is over
- *
- * The memory belongs to the scope, the thread, the resource (until its release is over) and everyone
- * who waits, together. The last one to let go joins the thread if nobody has; if that is the thread
- * itself, which can only be when all others gave up on it, it has nobody left to be joined by, and
- * tells the system so.
+ * Tasks. Promise: a thread that was started is joined exactly once, or told of: a scope goes on only
+ * after its task was asked to end and was joined, or was late, which is a failed release that
+ * everybody hears of.
  */
-#include "guard/scope.h"
+#include "guard/task.h"
 
 #include "base/text.h"
+#include "guard/scope.h"
 
 #include <string.h>
 
-#define REASON_SIZE 64
 #define NAME_SIZE 16 /* as Linux has it for threads */
-
-enum { RUNNING, ENDED, JOINING, JOINED };
-enum { NOT_CANCELED, BEING_CANCELED, CANCELED };
-
-struct pnx_task {
-    struct pnx_task *older; /* of the same scope */
-    size_t serial;          /* of its entry in there */
-    pnx_task_fn body;
-    void *argument;
-    pnx_duration join_timeout;
-    pthread_t thread;
-    pnx_status result; /* from ENDED on */
-    _Atomic uint32_t state;
-    _Atomic uint32_t canceled; /* futex, too; the reason is there when it is CANCELED */
-    _Atomic uint32_t references;
-    char reason[REASON_SIZE];
-};
 
 /* What the registry keeps of a task: its name too, for a task may be gone while a report still tells
  * of it. */
@@ -75,7 +42,7 @@ static void unref(struct pnx_task *task)
     if (atomic_fetch_sub_explicit(&task->references, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    if (atomic_load_explicit(&task->state, memory_order_relaxed) != JOINED) {
+    if (atomic_load_explicit(&task->state, memory_order_relaxed) != PNX__TASK_JOINED) {
         if (task == current) {
             (void)pthread_detach(task->thread);
         } else {
@@ -93,7 +60,7 @@ static void ref(struct pnx_task *task)
 
 static void set_state(struct pnx_task *task, uint32_t state)
 {
-    /* Release: pairs with the acquire in join; the result is there from ENDED on. */
+    /* Release: pairs with the acquire in join; the result is there from PNX__TASK_ENDED on. */
     atomic_store_explicit(&task->state, state, memory_order_release);
     pnx__futex_wake(&task->state, UINT32_MAX);
 }
@@ -103,7 +70,7 @@ static void set_state(struct pnx_task *task, uint32_t state)
 static void end(void *argument)
 {
     struct pnx_task *task = argument;
-    set_state(task, ENDED);
+    set_state(task, PNX__TASK_ENDED);
     unref(task);
 }
 
@@ -123,15 +90,15 @@ static void *run(void *argument)
 /* The thread is on its way out: sees it off, until `deadline`. */
 static void see_off(struct pnx_task *task, pnx_time deadline)
 {
-    uint32_t state = ENDED;
+    uint32_t state = PNX__TASK_ENDED;
     /* Acquire: what the thread did; relaxed when another one was faster. */
-    if (!atomic_compare_exchange_strong_explicit(&task->state, &state, JOINING,
+    if (!atomic_compare_exchange_strong_explicit(&task->state, &state, PNX__TASK_JOINING,
                                                  memory_order_acquire, memory_order_relaxed)) {
         return;
     }
     const struct timespec until = {.tv_sec = deadline / PNX_S(1), .tv_nsec = deadline % PNX_S(1)};
     const int error = join_thread(task, deadline == PNX_FOREVER ? NULL : &until);
-    set_state(task, error == ETIMEDOUT ? ENDED : JOINED);
+    set_state(task, error == ETIMEDOUT ? PNX__TASK_ENDED : PNX__TASK_JOINED);
 }
 
 /* Until `deadline` on CLOCK_MONOTONIC. */
@@ -143,16 +110,16 @@ static pnx_status join(struct pnx_task *task, pnx_time deadline)
     for (;;) {
         /* Acquire: pairs with the release in set_state. */
         const uint32_t state = atomic_load_explicit(&task->state, memory_order_acquire);
-        if (state == JOINED) {
+        if (state == PNX__TASK_JOINED) {
             return PNX_OK;
         }
-        if (state == ENDED) {
+        if (state == PNX__TASK_ENDED) {
             see_off(task, deadline);
         } else {
             pnx__futex_wait(&task->state, state, deadline);
         }
         if (deadline != PNX_FOREVER && pnx__now() >= deadline &&
-            atomic_load_explicit(&task->state, memory_order_relaxed) != JOINED) {
+            atomic_load_explicit(&task->state, memory_order_relaxed) != PNX__TASK_JOINED) {
             return PNX_ETIMEOUT;
         }
     }
@@ -181,7 +148,7 @@ pnx_status pnx_task_wait(pnx_task *self, pnx_time deadline)
     for (;;) {
         /* Acquire: pairs with the release in pnx_task_cancel. */
         const uint32_t canceled = atomic_load_explicit(&self->canceled, memory_order_acquire);
-        if (canceled == CANCELED) {
+        if (canceled == PNX__TASK_CANCELED) {
             return PNX_ECANCELED;
         }
         if (deadline != PNX_FOREVER && pnx__now() >= deadline) {
@@ -195,22 +162,23 @@ pnx_status pnx_task_wait(pnx_task *self, pnx_time deadline)
 
 void pnx_task_cancel(pnx_task *task, const char *reason)
 {
-    uint32_t expected = NOT_CANCELED;
+    uint32_t expected = PNX__TASK_NOT_CANCELED;
     /* Relaxed: whoever is second has nothing to say; the first one's words are released below. */
-    if (!atomic_compare_exchange_strong_explicit(&task->canceled, &expected, BEING_CANCELED,
-                                                 memory_order_relaxed, memory_order_relaxed)) {
+    if (!atomic_compare_exchange_strong_explicit(&task->canceled, &expected,
+                                                 PNX__TASK_BEING_CANCELED, memory_order_relaxed,
+                                                 memory_order_relaxed)) {
         return;
     }
     pnx__text_copy(task->reason, sizeof task->reason, reason != NULL ? reason : "canceled");
     /* Release: pairs with the acquire of those who ask. */
-    atomic_store_explicit(&task->canceled, CANCELED, memory_order_release);
+    atomic_store_explicit(&task->canceled, PNX__TASK_CANCELED, memory_order_release);
     pnx__futex_wake(&task->canceled, UINT32_MAX);
 }
 
 bool pnx_task_canceled(const pnx_task *self)
 {
     /* Acquire: pairs with the release in pnx_task_cancel. */
-    return atomic_load_explicit(&self->canceled, memory_order_acquire) == CANCELED;
+    return atomic_load_explicit(&self->canceled, memory_order_acquire) == PNX__TASK_CANCELED;
 }
 
 const char *pnx_task_cancel_reason(const pnx_task *self)
