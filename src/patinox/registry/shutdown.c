@@ -204,6 +204,9 @@ pnx_status pnx_registry_shutdown(pnx_registry *registry, const pnx_shutdown_opti
 
 void pnx_request_shutdown(pnx_registry *registry)
 {
+    /* The descriptor is shared with the parent, who asked for nothing. */
+    if (pnx__forked(registry))
+        return;
     /* Only async-signal-safe calls: two stores, a futex and a write. */
     const int saved = errno;
     atomic_store_explicit(&registry->intake_closed, 1, memory_order_seq_cst);
