@@ -53,7 +53,8 @@ typedef void (*pnx_uv_closed_fn)(const pnx_report *report, pnx_status status, vo
  * (unless options->live says to keep it) live, until the grace is over; then shuts down what is left,
  * which blocks the loop for as long as fallbacks take, at most options->hard. Then calls `closed`
  * (may be NULL). Keeps the loop alive until then. `options` may be NULL. May be called from inside a
- * release. PNX_EALREADY: it is being closed.
+ * release. In a fork child (after uv_loop_fork) only the handles are closed, and `status` is
+ * PNX_EFORKED. PNX_EALREADY: it is being closed.
  */
 PNX_API pnx_status pnx_uv_close(pnx_uv *uv, const pnx_shutdown_options *options,
                                 pnx_uv_closed_fn closed, void *context);

@@ -50,10 +50,13 @@ static void wake(void *context)
     atomic_fetch_sub_explicit(&uv->gate, 1, memory_order_release);
 }
 
-/* From here on no wake touches the handles. Those inside take a moment: a write(2) at most. */
+/* From here on no wake touches the handles. Those inside take a moment: a write(2) at most. In a fork
+ * child those who were inside are not there to leave, and none comes in. */
 static void gate_close(pnx_uv *uv)
 {
     atomic_fetch_or_explicit(&uv->gate, GATE_CLOSED, memory_order_acq_rel);
+    if (uv->forked)
+        return;
     /* Acquire: pairs with the release at the end of wake. */
     while (atomic_load_explicit(&uv->gate, memory_order_acquire) != GATE_CLOSED)
         sched_yield();
@@ -175,10 +178,12 @@ static void finish(pnx_uv *uv, pnx_time now)
     };
     uv->state = PNX__UV_CLOSING;
     uv->status = pnx_registry_shutdown(uv->registry, &rest, &uv->report, NULL);
-    /* The shutdown knows its own part; the whole began with pnx_uv_close. */
-    uv->report.leaked += uv->leaked;
-    uv->report.released = uv->report.counts.done - uv->done_before;
-    uv->report.took = pnx_registry_now(uv->registry) - uv->begin;
+    if (!uv->forked) {
+        /* The shutdown knows its own part; the whole began with pnx_uv_close. */
+        uv->report.leaked += uv->leaked;
+        uv->report.released = uv->report.counts.done - uv->done_before;
+        uv->report.took = pnx_registry_now(uv->registry) - uv->begin;
+    }
     gate_close(uv);
     uv->open_handles = 2;
     uv_close((uv_handle_t *)&uv->async, on_closed);
@@ -211,13 +216,16 @@ pnx_status pnx_uv_close(pnx_uv *uv, const pnx_shutdown_options *options, pnx_uv_
         if (options->hard != 0)
             uv->options.hard = options->hard;
     }
+    /* An empty batch answers nothing else but this. */
+    uv->forked = pnx_release_batch(uv->registry, NULL, 0, NULL, 0, NULL) == PNX_EFORKED;
     uv->begin = pnx_registry_now(uv->registry);
-    uv->grace_over = pnx_time_after(uv->begin, uv->options.grace);
+    uv->grace_over = uv->forked ? uv->begin : pnx_time_after(uv->begin, uv->options.grace);
     pnx_counts counts;
     pnx_registry_counts(uv->registry, &counts);
     uv->done_before = counts.done;
     const uint64_t leaked_before = counts.leaked;
-    pnx_request_shutdown(uv->registry);
+    if (!uv->forked)
+        pnx_request_shutdown(uv->registry);
     if (uv->options.live == PNX_LIVE_RELEASE) {
         const pnx_request leak = {.reason = PNX_SHUTDOWN, .leaked = true};
         (void)pnx_release_all(uv->registry, &leak, 0, NULL);

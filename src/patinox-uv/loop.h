@@ -29,6 +29,7 @@ struct pnx_uv {
     void *closed_context;
     pnx_time begin, grace_over;
     uint64_t leaked, done_before;
+    bool forked; /* this is a child of the process whose registry it is */
     pnx_report report;
     pnx_status status;
 };

@@ -85,7 +85,7 @@ def matches(expected, output):
 
 class Compiler:
     def __init__(self, options):
-        self.source = pathlib.Path(options.source)
+        self.source = pathlib.Path(options.source).resolve()
         self.options = options
         self.flags = shlex.split(options.cflags)
         self.prelude = (self.source / "tests/docs/prelude.h").read_text()

@@ -2,6 +2,7 @@
 /* A registry that a libuv loop steps: who runs what, when the loop wakes, what keeps it alive. */
 #include "support.h"
 
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -416,13 +417,17 @@ static void a_fork_child_releases_nothing(void **state)
     const pid_t child = fork();
     if (child == 0) {
         pnx_drop(&guard);
+        pnx_request_shutdown(registry);
         (void)uv_loop_fork(&loop);
-        (void)uv_run(&loop, UV_RUN_NOWAIT);
-        _exit(released == 0 ? 0 : 1);
+        (void)pnx_uv_close(uv, NULL, on_closed, NULL);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        _exit(released == 0 && last_status == PNX_EFORKED && uv_loop_close(&loop) == 0 ? 0 : 1);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+    struct pollfd requested = {.fd = pnx_shutdown_fd(registry), .events = POLLIN};
+    assert_int_equal(poll(&requested, 1, 0), 0);
     pnx_drop(&guard);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(released, 1);
