@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * claim.pml: who may run a release, and what becomes of it (run.c, dispatch.c): claim, time-out, late
- * completion, close, rescue from the batch of a worker that hangs, recycling. One slot; its first life
- * (generation 0) meets everything at once. The second shows that nothing of the first reaches into it.
+ * claim.pml: who may run a release, and what becomes of it (run.c, dispatch.c): claim, time-out,
+ * late completion, close, rescue from the batch of a worker that hangs, recycling. One slot; its
+ * first life (generation 0) meets everything at once; its second shows that nothing of the first
+ * reaches into it.
  *
  * The slot's word is changed by CAS only, so each change below is one step. A compare that fails is
  * tried again while generation, attempt and state are the same, for then only flags have changed.
@@ -10,20 +11,21 @@
  *     generation  goes up when the slot is recycled: stale ids, attempts and batches see that
  *     attempt     1 for the first run; the fallback is an attempt, too
  *     state       see internal.h
- *     MOVED       QUEUED: it was rescued. Who picked it before that sees that it is gone; who picks it
- *                 now picks nothing else, so that it need not be rescued again
+ *     MOVED       QUEUED: it was rescued. Who picked it before that sees that it is gone; who picks
+ *                 it now picks nothing else, so that it need not be rescued again
  *     WAITED      somebody waits for the end
- *     LATE        an attempt was declared late, and may still run: no fallback beside it, unless the
- *                 kind allows that
+ *     LATE        an attempt was declared late, and may still run: no fallback beside it, unless
+ *                 the kind allows that
  *     SETTLED     an attempt that was late has succeeded: nothing is left to do
  *     FALLBACK    the next or present attempt is the fallback
  *     KEPT        failed or abandoned, and kept for the leak report
  *
  * Only who has popped a slot claims it from QUEUED; so nothing points to it when it is recycled.
  *
- * With -DCLOSE_QUEUED a close may claim it from QUEUED, too. Then a flag LINKED is needed, set until
- * its link was popped and looked at: a slot that has ended is recycled when it is not LINKED, by
- * whoever ended it, else by who popped it. (No rescue then: a batch would need one owner at a time.)
+ * With -DCLOSE_QUEUED a close may claim it from QUEUED, too. Then a flag LINKED is needed, set
+ * until its link was popped and looked at: a slot that has ended is recycled when it is not LINKED,
+ * by whoever ended it, else by who popped it. (No rescue then: a batch would need one owner at a
+ * time.)
  */
 
 #define ATTEMPTS 2 /* of the release; then the fallback, if there is one */
@@ -356,7 +358,7 @@ end:
 #define may_retry (!FALLBACK && attempt < ATTEMPTS && idempotent)
 #endif
 
-/* pnx__rescue(): of a worker that was demoted; the others begin themselves what they have picked. */
+/* pnx__rescue(): takes it out of the batch of a worker that was demoted. */
 inline rescue(b) {
     is_mine(b) && batch[b].there && !MOVED ->
     MOVED = true;
@@ -397,8 +399,8 @@ end:
     od
 }
 
-/* The shutdown's hard deadline, at any time: abandons what has not ended. Then, or without that, what is
- * kept is forgotten: pnx_registry_forget_failed(), or there are too many. */
+/* The shutdown's hard deadline, at any time: abandons what has not ended. Then, or without that,
+ * what is kept may be forgotten: pnx_registry_forget_failed(), or there are too many. */
 proctype HardDeadline() {
     if
     :: true

@@ -6,10 +6,10 @@
  *
  * Promises:
  *   - shutdown returns, whatever the releases do; before the deadline, if nothing hangs;
- *   - what was armed ends: done, failed, or abandoned and listed; abandoned only after the deadline;
+ *   - what was armed ends: done, failed, or abandoned and listed, that only after the deadline;
  *   - nothing stays in the inbox for ever, unless a release hangs that a dropper runs inline: then
  *     what it has found in the inbox stays until the next drop;
- *   - when shutdown has returned, no worker begins a release, and one that is in a release is listed.
+ *   - when shutdown has returned, no worker begins a release, and what it is still in is listed.
  *
  * The steps:
  *   1. close the intake; queue what is live;
@@ -17,21 +17,23 @@
  *   3. only fallbacks from now on; wait again, until the hard deadline;
  *   4. set INLINE in `idle` (seq_cst), *then* see to it that the workers look once more, and wait
  *      again: who pushed and did not see INLINE is served by them, all others serve themselves. Who
- *      pushed tests INLINE before anything else: a worker that hangs may count as scanning for ever;
- *   5. set STOP under the dispatch lock and wake all: no worker picks any more; wait again, for what
- *      workers have picked already;
+ *      pushed tests INLINE before anything else: a worker that hangs may be counted as scanning;
+ *   5. set STOP under the dispatch lock and wake all: no worker picks any more; wait again, for
+ *      what workers have picked already;
  *   6. end the timekeeper; it never runs a release, so that it can be joined;
  *   7. if the hard deadline is over: take back what workers have picked and not begun, take out all
- *      that is in the inbox, and abandon both; then abandon what is waiting or running. If it is not
- *      over, leave the inbox alone: who dropped what is in there has seen INLINE, and comes for it;
+ *      that is in the inbox, and abandon both; then abandon what is waiting or running. Else leave
+ *      the inbox alone: who dropped what is in there has seen INLINE, and comes for it;
  *   8. join the workers, for a bounded time.
  *
- * Abstracted: sleeping and waking are as wake.pml shows them (a worker sleeps exactly while there is
- * nothing to pop), the inbox is as inbox.pml shows it, and what is done under the dispatch lock is
- * one step. A claim is a CAS from QUEUED, as in claim.pml.
+ * Abstracted: sleeping and waking are as wake.pml shows them (a worker sleeps exactly while there
+ * is nothing to pop), the inbox is as inbox.pml shows it, and what is done under the dispatch lock
+ * is one step. A claim is a CAS from QUEUED, as in claim.pml.
  */
 
+#ifndef WORKERS
 #define WORKERS 1
+#endif
 #define ITEMS 2  /* one for each dropper */
 #define PUSHES 3 /* item 0 may fail once, and is then pushed again */
 #define NIL 15

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wake.pml: inbox, sleep, wake (notify.c, worker.c, timekeeper.c). Nobody who queues is forgotten, and
- * nobody is woken while somebody else is looking anyway.
+ * wake.pml: inbox, sleep, wake (notify.c, worker.c, timekeeper.c). Nobody who queues is forgotten,
+ * and nobody is woken while somebody else is looking anyway.
  *
  * The word `idle`, changed by seq_cst compare-and-swap or fetch-and-add only, counts workers:
  *
@@ -13,14 +13,14 @@
  *
  *  1. Push first, then read `idle` (both seq_cst). Call a sleeper only if scanning + woken = 0.
  *  2. To call is one CAS (sleeping-1, woken+1), then FUTEX_WAKE of one. Calls have no addressee.
- *  3. A worker that announced its sleep gets up only by answering a call (woken-1, scanning+1) or, if
- *     there is none and it saw work, by stepping back (sleeping-1, scanning+1). The workers between
- *     announcing and getting up are exactly sleeping + woken, so one of the two is always possible.
- *     Whatever else lets futex_wait return means nothing: it reads `idle` again.
+ *  3. A worker that announced its sleep gets up only by answering a call (woken-1, scanning+1) or,
+ *     if there is none and it saw work, by stepping back (sleeping-1, scanning+1). The workers
+ *     between announcing and getting up are exactly sleeping + woken, so one of the two is always
+ *     possible. Whatever else lets futex_wait return means nothing: it reads `idle` again.
  *  4. Whoever takes 1 from scanning looks for work *afterwards*, and calls a sleeper by rule 1.
  *     Before, what its worker had picked and not begun is given back.
- *  5. "Is there work" never says no while an item is inside: not when a pop has put the stub behind it,
- *     and not when its push is half done, because its producer may have read `idle` already: the
+ *  5. "Is there work" never says no while an item is inside: not when a pop has put the stub behind
+ *     it, and not when its push is half done, for its producer may have read `idle` already: the
  *     second step of a push is a plain release store, which the read of `idle` may overtake.
  *  6. Who sends the workers home sets a flag in `idle` under the dispatch lock, then wakes all.
  *     Calls would not do: they have no addressee, and who ends answers one that another needs.
@@ -55,12 +55,12 @@ bool waits[WORKERS]; /* is in the kernel's queue of the futex, which is `idle` *
 
 mtype = { SCANNING, RUNNING, DEMOTED, AWAY }; /* a worker's role; only RUNNING is demoted */
 mtype role[WORKERS] = SCANNING;
-byte picked[WORKERS]; /* a worker's batch, as far as it has not begun; claim.pml shows that each item
-                       * is either begun by the worker or taken by the timekeeper, never both */
+byte picked[WORKERS]; /* a worker's batch, as far as it has not begun; claim.pml shows that each
+                       * is begun by the worker or taken by the timekeeper, and never both */
 byte hung;            /* workers in a release that never returns */
 byte ended;
 
-/* call_if_needed(): rules 1 and 2. A failed CAS reads and decides again, so the loop is one step. */
+/* call_if_needed(): rules 1 and 2. A failed CAS reads and decides again: the loop is one step. */
 inline call_if_needed() {
 #ifdef BUG_CALL_WITHOUT_CAS
     called = (scanning + woken == 0 && sleeping > 0);
