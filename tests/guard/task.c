@@ -352,7 +352,7 @@ static void a_join_has_a_deadline(void **state)
 static void a_task_that_does_not_end_in_time_is_told(void **state)
 {
     struct room *room = *state;
-    struct script script = {.stubborn = true};
+    static struct script script = {.stubborn = true}; /* nothing tells that the thread is done */
     struct act a = {room, "a", PNX_OK};
     pnx_scope scope = open_scope(room, "stubborn");
     defer_act(&scope, &a);
@@ -531,7 +531,8 @@ static void a_fork_child_leaves_tasks_alone(void **state)
 static void tasks_end_in_real_time_under_a_virtual_clock(void **state)
 {
     struct room *room = *state;
-    struct script script = {0}, mule = {.stubborn = true};
+    static struct script mule = {.stubborn = true};
+    struct script script = {0};
     pnx_scope scope = open_scope(room, "by hand");
     (void)start(&scope, NULL, &script);
     (void)start(&scope, &(pnx_task_config){.join_timeout = PNX_MS(2)}, &mule);
