@@ -423,6 +423,7 @@ struct pnx_registry {
     bool timekeeper_started;
     int timer_fd, request_fd;
     _Atomic uint32_t timekeeper_stop;
+    _Atomic uint32_t timer_lost; /* the timerfd was closed behind our back; told once */
     _Atomic int64_t looked; /* when a manual registry last looked */
 
     /* Hooks that were begun, and that are over; see pnx__outstanding. */

@@ -10,19 +10,30 @@
  */
 #include "registry/resource.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <unistd.h>
+
+/* Sets the timerfd; tries twice, for a failure that passes must not stop the clock. */
+static bool set_timer(struct pnx_registry *registry, pnx_time when)
+{
+    if (PNX_LIKELY(pnx__timerfd_set(registry->timer_fd, when) == 0) ||
+        pnx__timerfd_set(registry->timer_fd, when) == 0)
+        return true;
+    if (atomic_exchange_explicit(&registry->timer_lost, 1, memory_order_relaxed) == 0)
+        pnx__log(PNX_LOG_ERROR,
+                 "registry %s: its timer descriptor %d was closed or replaced by the program: "
+                 "time-outs, retries and expiries may not happen any more; close only what is yours",
+                 registry->name, registry->timer_fd);
+    return false;
+}
 
 /* Timers lock held. */
 static void lower(struct pnx_registry *registry, pnx_time when)
 {
     if (when >= atomic_load_explicit(&registry->wake_at, memory_order_relaxed))
         return;
-    atomic_store_explicit(&registry->wake_at, when, memory_order_relaxed);
-    if (!registry->manual && pnx__timerfd_set(registry->timer_fd, when) != 0)
-        pnx__log(PNX_LOG_ERROR, "registry %s: its timer cannot be set; was its descriptor closed?",
-                 registry->name);
+    if (registry->manual || set_timer(registry, when))
+        atomic_store_explicit(&registry->wake_at, when, memory_order_relaxed);
 }
 
 void pnx__timekeeper_by(struct pnx_registry *registry, pnx_time when)
@@ -211,25 +222,31 @@ size_t pnx__timekeeper_look(struct pnx_registry *registry)
     return fired;
 }
 
+/* Sleeps until the timerfd is due. It may be canceled here, and only here; see pnx__timekeeper_end. */
+static void sleep_until_due(struct pnx_registry *registry)
+{
+    struct pollfd timer = {.fd = registry->timer_fd, .events = POLLIN};
+    int state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+    const int ready = poll(&timer, 1, -1);
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    /* Disarmed, not read: if the number is another file's by now, nothing of it is consumed. Not
+     * ours any more, it would be ready at once again and again. */
+    if (ready > 0 && !set_timer(registry, PNX_FOREVER))
+        (void)poll(NULL, 0, 10);
+}
+
 static void *timekeeper_main(void *argument)
 {
     struct pnx_registry *registry = argument;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     (void)pnx__thread_make(registry); /* without it counting is slower, nothing else */
-    for (;;) {
-        struct pollfd timer = {.fd = registry->timer_fd, .events = POLLIN};
-        (void)poll(&timer, 1, -1);
-        if (atomic_load_explicit(&registry->timekeeper_stop, memory_order_acquire) != 0)
-            return NULL;
-        uint64_t expirations;
-        if (read(registry->timer_fd, &expirations, sizeof expirations) < 0 && errno != EAGAIN &&
-            errno != EINTR) {
-            /* Somebody closed or reused our descriptor: go on without it, by looking often. */
-            pnx__log(PNX_LOG_ERROR, "registry %s: its timer descriptor is gone", registry->name);
-            (void)poll(NULL, 0, 10);
-        }
+    /* Right before it sleeps: the alarm for the end may have been moved by its own last look. */
+    while (atomic_load_explicit(&registry->timekeeper_stop, memory_order_acquire) == 0) {
+        sleep_until_due(registry);
         pnx__timekeeper_look(registry);
     }
+    return NULL;
 }
 
 int pnx__timekeeper_start(struct pnx_registry *registry)
@@ -244,10 +261,15 @@ void pnx__timekeeper_end(struct pnx_registry *registry)
 {
     if (!registry->timekeeper_started)
         return;
+    pthread_mutex_lock(&registry->timers_lock);
     /* Release: pairs with the acquire in timekeeper_main. */
     atomic_store_explicit(&registry->timekeeper_stop, 1, memory_order_release);
-    if (pnx__timerfd_set(registry->timer_fd, 0) != 0)
-        return; /* the program closed our descriptor: the thread cannot be told, nor joined */
+    /* From here on nobody but the timekeeper itself moves the alarm away. */
+    atomic_store_explicit(&registry->wake_at, INT64_MIN, memory_order_relaxed);
+    const bool told = set_timer(registry, 0);
+    pthread_mutex_unlock(&registry->timers_lock);
+    if (!told) /* it may be asleep on a file that nobody can reach any more */
+        (void)pthread_cancel(registry->timekeeper);
     (void)pthread_join(registry->timekeeper, NULL);
     registry->timekeeper_started = false;
 }
