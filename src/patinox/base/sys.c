@@ -47,6 +47,13 @@ void pnx__free(void *memory)
     free(memory);
     errno = saved;
 }
+/*
+ * LeakSanitizer does not look into mappings: without these, a program under it that keeps a registry
+ * until it exits (every one that uses the default registry) is told that what the registry allocated
+ * leaked, and fails. Null where the program is not under it.
+ */
+__attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
+__attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);
 
 void *pnx__map(size_t size)
 {
@@ -56,7 +63,13 @@ void *pnx__map(size_t size)
     }
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    if (__lsan_register_root_region) {
+        __lsan_register_root_region(memory, size);
+    }
+    return memory;
 }
 
 void pnx__unmap(void *memory, size_t size)
@@ -65,6 +78,9 @@ void pnx__unmap(void *memory, size_t size)
         return;
     }
     int saved = errno;
+    if (__lsan_unregister_root_region) {
+        __lsan_unregister_root_region(memory, size);
+    }
     /* Fails only when it would split a mapping at the limit of mappings: then the addresses are
      * lost, but not the memory. */
     if (munmap(memory, size) != 0) {
