@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A handle of a libuv loop, given back by uv_close, and a loop that ends its registry. */
-#include <patinox/uv.h>
 #include <patinox/patinox.h>
+#include <patinox/uv.h>
 #include <stdio.h>
+#include <uv.h>
 
 struct socket {
     uv_tcp_t tcp;

@@ -20,11 +20,13 @@
 
 #include <patinox/registry.h>
 #include <string.h>
-#include <uv.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* uv_loop_t; <uv.h> itself does not compile in strict ISO C. */
+struct uv_loop_s;
 
 /** A registry and the loop that runs it. */
 typedef struct pnx_uv pnx_uv;
@@ -34,12 +36,12 @@ typedef struct pnx_uv pnx_uv;
  * `wake` and `clock` are this library's business and must be unset. End it by pnx_uv_close.
  * PNX_EINVAL, PNX_ENOMEM, PNX_EFAILED (libuv refused; the error says why).
  */
-PNX_MUST_CHECK PNX_API pnx_status pnx_uv_create(uv_loop_t *loop, const pnx_config *config,
+PNX_MUST_CHECK PNX_API pnx_status pnx_uv_create(struct uv_loop_s *loop, const pnx_config *config,
                                                 pnx_uv **ret, pnx_error *err);
 /** Its registry, for guards, scopes and everything else. From any thread. */
 PNX_API pnx_registry *pnx_uv_registry(const pnx_uv *uv);
 /** Its loop. From any thread. */
-PNX_API uv_loop_t *pnx_uv_loop(const pnx_uv *uv);
+PNX_API struct uv_loop_s *pnx_uv_loop(const pnx_uv *uv);
 
 /**
  * All is closed: `report` and `status` are what pnx_registry_shutdown would answer. The report is

@@ -103,8 +103,7 @@ static void arrange(pnx_uv *uv)
         uv_update_time(uv->loop);
         (void)uv_timer_start(&uv->timer, on_timer, milliseconds_until(due, now), 0);
     }
-    if (due <= now || uv->state == PNX__UV_DRAINING ||
-        (due != PNX_FOREVER && keeps_loop_alive(uv)))
+    if (due <= now || uv->state == PNX__UV_DRAINING || (due != PNX_FOREVER && keeps_loop_alive(uv)))
         uv_ref((uv_handle_t *)&uv->async);
     else
         uv_unref((uv_handle_t *)&uv->async);
@@ -274,8 +273,8 @@ pnx_status pnx_uv_create(uv_loop_t *loop, const pnx_config *config, pnx_uv **ret
         return status;
     }
     uv->loop = loop;
-    uv->options = (pnx_shutdown_options){.grace = complete.shutdown_grace,
-                                         .hard = complete.shutdown_hard};
+    uv->options =
+        (pnx_shutdown_options){.grace = complete.shutdown_grace, .hard = complete.shutdown_hard};
     /* The async first: it can fail, and leaves no handle behind then. */
     const int error = uv_async_init(loop, &uv->async, on_async);
     if (error != 0) {

@@ -5,6 +5,7 @@
 
 #include <patinox/uv.h>
 #include <stdatomic.h>
+#include <uv.h>
 
 enum pnx__uv_state {
     PNX__UV_OPEN,
@@ -16,12 +17,12 @@ struct pnx_uv {
     pnx_registry *registry;
     uv_loop_t *loop;
     uv_async_t async;
-    uv_timer_t timer;         /* never keeps the loop alive; the async does that for both */
-    _Atomic(void *) thread;   /* names the loop's thread; NULL until the first turn */
-    _Atomic uint32_t gate;    /* calls of `wake` that are inside, and whether more may come in */
+    uv_timer_t timer;       /* never keeps the loop alive; the async does that for both */
+    _Atomic(void *) thread; /* names the loop's thread; NULL until the first turn */
+    _Atomic uint32_t gate;  /* calls of `wake` that are inside, and whether more may come in */
     enum pnx__uv_state state;
-    unsigned open_handles;    /* CLOSING: not closed yet */
-    unsigned works;           /* requests in libuv's pool */
+    unsigned open_handles; /* CLOSING: not closed yet */
+    unsigned works;        /* requests in libuv's pool */
 
     /* From pnx_uv_close on. */
     pnx_shutdown_options options;

@@ -19,7 +19,8 @@ struct work {
     uint64_t value[PNX_VALUE_MAX / 8];
     pnx_release why;
     pnx_token token;
-    bool others_take_over; /* when late: a retry or the fallback, and this one must not begin then */
+    bool
+        others_take_over; /* when late: a retry or the fallback, and this one must not begin then */
 };
 
 static pnx_status run(struct work *work)
@@ -88,8 +89,7 @@ pnx_status pnx_uv_work(const pnx_release *why, pnx_release_fn function, const vo
     pnx_uv *uv = pnx__uv_turning;
     if (size > PNX_VALUE_MAX)
         return PNX_EINVAL;
-    if (uv != NULL && uv->registry == why->registry &&
-        send_to_pool(uv, why, function, value, size))
+    if (uv != NULL && uv->registry == why->registry && send_to_pool(uv, why, function, value, size))
         return PNX_PENDING;
     uint64_t copy[PNX_VALUE_MAX / 8] = {0};
     memcpy(copy, value, size);

@@ -13,6 +13,7 @@
 #include <patinox/uv.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <uv.h>
 
 static uv_loop_t loop;
 static pnx_uv *uv;
