@@ -116,10 +116,12 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
 {
     const bool end = (state & PNX__SCOPE_END) != 0;
     struct pnx__scope *outer = root->outer;
-    const pnx_token running = root->running;
     uint32_t next;
     if (end) {
         pnx__scope_empty(root);
+        if (root->running.registry != NULL) {
+            (void)pnx_complete(root->running, PNX_OK); /* who waited finds no trace of it */
+        }
         next = PNX__SCOPE_ENDED;
     } else {
         pnx__tasks_forget(root, floor);
@@ -146,9 +148,6 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
         *ret_next = root->follower; /* it frees this block, when we call it */
     } else if (end && outer == NULL) {
         pnx__scope_unref(root);
-    }
-    if (end && running.registry != NULL) {
-        (void)pnx_complete(running, PNX_OK); /* the last word: from here on there was no scope */
     }
     return true;
 }
