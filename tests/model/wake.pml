@@ -23,7 +23,8 @@
  *     it, and not when its push is half done, for its producer may have read `idle` already: the
  *     second step of a push is a plain release store, which the read of `idle` may overtake.
  *  6. Who sends the workers home sets a flag in `idle` under the dispatch lock, then wakes all.
- *     Calls would not do: they have no addressee, and who ends answers one that another needs.
+ *     Calls would not do: they have no addressee, and who ends answers one that another needs. Nor
+ *     would a flag elsewhere: `idle` may be as it was before when a sleeper gets to futex_wait.
  *
  * -DSTOPPING adds rule 6; then items may stay behind, and workers must end.
  */
@@ -50,7 +51,11 @@ byte scanning = WORKERS; /* these four are one word: changed only inside one ste
 byte sleeping;
 byte woken;
 bool stop;
+#ifdef BUG_STOP_BESIDE_IDLE
+#define IDLE ((sleeping << 5) | (woken << 3) | scanning)
+#else
 #define IDLE ((stop << 7) | (sleeping << 5) | (woken << 3) | scanning)
+#endif
 bool waits[WORKERS]; /* is in the kernel's queue of the futex, which is `idle` */
 
 mtype = { SCANNING, RUNNING, DEMOTED, AWAY }; /* a worker's role; only RUNNING is demoted */
@@ -231,7 +236,7 @@ again:
         :: woken > 0 -> woken--; scanning++; goto up
         :: seen_work && woken == 0 -> assert(sleeping > 0); sleeping--; scanning++; goto up
 #endif
-#ifndef BUG_STOP_BY_CALLS
+#if !defined(BUG_STOP_BY_CALLS) && !defined(BUG_STOP_BESIDE_IDLE)
         :: !seen_work && woken == 0 && stop -> goto over
 #endif
         :: else
@@ -242,6 +247,12 @@ again:
     }
 #ifdef BUG_READ_AGAIN_TO_WAIT
     seen = IDLE;
+#endif
+#ifdef BUG_STOP_BESIDE_IDLE
+    if
+    :: stop -> goto over
+    :: else
+    fi;
 #endif
     atomic { /* futex_wait(): into the kernel's queue only while the word is as it was seen */
         if
@@ -305,7 +316,7 @@ active proctype Spurious() {
 /* pnx__workers_stop(): rule 6, at any time. */
 active proctype Stopper() {
     atomic { !locked -> stop = true }
-#ifdef BUG_STOP_BY_CALLS
+#if defined(BUG_STOP_BY_CALLS) || defined(BUG_STOP_BESIDE_IDLE)
     d_step { woken = woken + sleeping; sleeping = 0 }
 #endif
     d_step { waits[0] = false; waits[1] = false } /* FUTEX_WAKE of all */
