@@ -316,6 +316,8 @@ static pnx_status expire(pnx_registry *registry, pnx_id id, pnx_time when, uint3
 {
     pnx__slot *slot;
     uint64_t word;
+    if (pnx__forked(registry))
+        return PNX_EFORKED; /* the timer is the parent's, and its lock may be held for ever here */
     pnx_status status = find(registry, id, &slot, &word);
     if (status != PNX_OK)
         return status;
@@ -383,6 +385,8 @@ pnx_status pnx_touch(pnx_registry *registry, pnx_id id)
 {
     pnx__slot *slot;
     uint64_t word;
+    if (pnx__forked(registry))
+        return PNX_EFORKED;
     pnx_status status = find(registry, id, &slot, &word);
     if (status != PNX_OK)
         return status;
