@@ -35,7 +35,10 @@ PNX_API pnx_scope pnx_scope_open(pnx_registry *registry, const char *name, pnx_e
 /** Opens a scope inside another: it is closed with its parent at the latest, in its place. */
 PNX_API pnx_scope pnx_scope_open_in(pnx_scope *parent, const char *name, pnx_error *err);
 
-/** Makes sure that the next `count` entries cannot fail for want of memory. PNX_ENOMEM. */
+/**
+ * Makes sure that the next `count` actions and guards cannot fail for want of memory (tasks and inner
+ * scopes need memory of their own). PNX_ENOMEM, PNX_ELIMIT, PNX_ESHUTDOWN; nothing was changed then.
+ */
 PNX_MUST_CHECK PNX_API pnx_status pnx_scope_reserve(pnx_scope *scope, size_t count,
                                                     pnx_error *err);
 
@@ -76,18 +79,22 @@ typedef struct pnx_scope_result {
 /**
  * Gives everything back, last in, first out, and waits. Goes on after failures; answers PNX_OK or
  * the status of the first failure, and lists all in `result` (may be NULL). The scope is gone
- * afterwards, whatever the answer. PNX_ETIMEOUT: `deadline` passed, the rest goes on by itself.
+ * afterwards, whatever the answer. PNX_ETIMEOUT: `deadline` (on the registry's clock) passed, the rest
+ * goes on by itself. PNX_EBUSY: the same under an injected clock, when only the passing of time would
+ * help. From inside a release everything runs inline; what cannot is left to go on by itself, with
+ * PNX_ETIMEOUT. A scope that is none, or that its outer scope has ended, answers PNX_OK.
  */
 PNX_API pnx_status pnx_scope_close(pnx_scope *scope, pnx_time deadline, pnx_scope_result *result,
                                    pnx_error *err);
 /** The same in the background: never fails, never waits. NULL, zeroed and closed ones are fine. */
 PNX_API void pnx_scope_drop(pnx_scope *scope);
 
-/** How many entries it holds: a mark to unwind to. */
+/** How many entries it was given, less those unwound: a mark to unwind to. */
 PNX_API size_t pnx_scope_mark(const pnx_scope *scope);
 /**
  * Gives back, last in, first out, what was added since `mark`, and waits as pnx_scope_close does;
- * the scope goes on. Safe after a longjmp: take the mark before setjmp(3), and keep the scope (and
+ * the scope goes on. While the rest of an unwinding that timed out goes on, the scope takes nothing
+ * in: PNX_EBUSY. Safe after a longjmp: take the mark before setjmp(3), and keep the scope (and
  * the mark, volatile) outside of the frames that are jumped over.
  */
 PNX_API pnx_status pnx_scope_unwind(pnx_scope *scope, size_t mark, pnx_time deadline,
