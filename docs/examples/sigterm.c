@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A server that shuts down in order when it is told to. */
 #include <patinox/patinox.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,10 @@ int main(void)
     if (workers.status || pnx_task_start(&workers, NULL, work, NULL, &task, &err) != PNX_OK)
         return EXIT_FAILURE;
 
-    if (pnx_wait_shutdown_request(registry, PNX_FOREVER) != PNX_OK) /* or poll pnx_shutdown_fd */
-        return EXIT_FAILURE;
+    /* The server's own loop polls its sockets too; without one, pnx_wait_shutdown_request waits. */
+    struct pollfd told = {.fd = pnx_shutdown_fd(registry), .events = POLLIN};
+    while (!pnx_shutdown_requested(registry))
+        (void)poll(&told, 1, -1);
     pnx_task_cancel(task, "the server ends");
     (void)pnx_scope_close(&workers, pnx_time_after(pnx_registry_now(registry), PNX_S(2)), NULL,
                           &err);

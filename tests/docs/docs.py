@@ -168,8 +168,9 @@ def check_fragment(compiler, block, context):
 
 def check_console(block, compiler):
     environment = dict(os.environ, SOURCE=str(compiler.source), LIBRARY=compiler.options.library,
-                       CFLAGS=f"-I{compiler.source}/include " + compiler.options.cflags,
-                       BUILD=str(pathlib.Path(compiler.options.library).resolve().parents[2]))
+                       CFLAGS=f"-I{compiler.source}/include " + compiler.options.cflags)
+    if compiler.options.tool is not None:
+        environment["PATH"] = f"{os.path.dirname(compiler.options.tool)}:{environment['PATH']}"
     with tempfile.TemporaryDirectory() as directory:
         for step in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
             command, _, expected = step.partition("\n")
@@ -268,9 +269,10 @@ def main():
     parser.add_argument("--source", required=True)
     parser.add_argument("--library", required=True)
     parser.add_argument("--uv")
+    parser.add_argument("--tool")
     parser.add_argument("--cflags", default="")
     options = parser.parse_args()
-    for name in ("library", "uv"):
+    for name in ("library", "uv", "tool"):
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     compiler = Compiler(options)
