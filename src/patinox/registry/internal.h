@@ -163,7 +163,7 @@ typedef struct pnx__slot {
         pnx__hook *hook;                     /* until it ends */
         struct { uint32_t next, previous; } kept; /* FAILED, ABANDONED: the list of these */
     };
-    int64_t due;                 /* timers lock, and the next two */
+    _Atomic int64_t due;         /* timers lock to write, and the next two; FOREVER: not armed */
     uint32_t timer_previous, timer_next;
 } pnx__slot;
 

@@ -196,6 +196,19 @@ pnx_state pnx_registry_state(pnx_registry *registry, pnx_id id)
 static const pnx_priority priority_of_rank[PNX_PRIORITY_COUNT] = {PNX_LOW, PNX_NORMAL, PNX_HIGH,
                                                                   PNX_CRITICAL};
 
+/* Of a live one with a timer. Relaxed, as all that read_info reads. */
+static pnx_time expires(const pnx__slot *slot, uint64_t word)
+{
+    const pnx_time due = atomic_load_explicit(&slot->due, memory_order_relaxed);
+    if (due == PNX_FOREVER || (word & PNX__IDLE_SPAN) == 0)
+        return due;
+    /* The timer may be due earlier: it is moved on only when it fires. */
+    const pnx_duration span =
+        (pnx_duration)atomic_load_explicit(&slot->span_or_status, memory_order_relaxed)
+        << PNX__TICK_SHIFT;
+    return pnx_time_after(atomic_load_explicit(&slot->since, memory_order_relaxed), span);
+}
+
 /* False: it was given back meanwhile. */
 static bool read_info(pnx_registry *registry, pnx__slot *slot, uint64_t word, pnx_info *ret)
 {
@@ -221,12 +234,8 @@ static bool read_info(pnx_registry *registry, pnx__slot *slot, uint64_t word, pn
     for (unsigned i = 0; i < PNX_VALUE_MAX / 8; i++)
         value[i] = atomic_load_explicit(&slot->value[i], memory_order_relaxed);
     memcpy(ret->value, value, sizeof value);
-    if ((word & PNX__TIMER) != 0) {
-        pthread_mutex_lock(&registry->timers_lock);
-        if (pnx__wheel_holds(slot))
-            ret->expires = slot->due;
-        pthread_mutex_unlock(&registry->timers_lock);
-    }
+    if (ret->state == PNX_LIVE && (word & PNX__TIMER) != 0 && !kind->ticks)
+        ret->expires = expires(slot, word);
     /* The fence keeps the reads above before the look that vouches for them (a seqlock's reader). */
     atomic_thread_fence(memory_order_acquire);
     return pnx__generation_of(atomic_load_explicit(&slot->word, memory_order_relaxed)) ==

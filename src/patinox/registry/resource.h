@@ -62,6 +62,7 @@ static inline void pnx__slot_reserve(struct pnx_registry *registry, pnx__thread 
     atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&slot->site, site, memory_order_relaxed);
     atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
     /* Release: a reader by id that sees this generation sees its fields. */
     atomic_store_explicit(&slot->word, word, memory_order_release);
 }

@@ -767,5 +767,8 @@ void pnx__drain_inline(struct pnx_registry *registry)
         atomic_fetch_add_explicit(&registry->backlog, left_count, memory_order_relaxed);
     }
     draining_inline = false;
+    /* The workers may have ended while we had it. */
+    if (left_count > 0 && !all && only_fallbacks(registry))
+        pnx__drain_inline(registry);
     pnx__quiet_check(registry);
 }

@@ -95,9 +95,28 @@ static bool drained(struct pnx_registry *registry, pnx_time deadline)
                              : pnx__wait_quiet(registry, deadline)) == PNX_OK;
 }
 
-static void abandon_the_rest(struct pnx_registry *registry)
+/* Does it run on a worker, rather than inline in some other thread? */
+static bool on_a_worker(struct pnx_registry *registry, const pnx__slot *slot, uint64_t word)
 {
-    set_phase(registry, PNX__ABANDONING);
+    bool found = false;
+    pthread_mutex_lock(&registry->dispatch);
+    for (unsigned i = 0; i < registry->worker_count && !found; i++) {
+        pnx__worker *worker = registry->workers[i];
+        const uint64_t runs = atomic_load_explicit(&worker->run_word, memory_order_acquire);
+        found = runs != 0 && (runs ^ word) >> PNX__ATTEMPT_SHIFT == 0 &&
+                atomic_load_explicit(&worker->run_slot, memory_order_acquire) == slot;
+    }
+    pthread_mutex_unlock(&registry->dispatch);
+    return found;
+}
+
+static bool give_up_on_a_worker(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
+{
+    return on_a_worker(registry, slot, word) && pnx__overdue(registry, slot, word);
+}
+
+static void abandon(struct pnx_registry *registry, slot_fn give_up_running)
+{
     /* First, so that what is left of their batches is found below. */
     pnx__workers_give_up(registry);
     for (;;) {
@@ -109,7 +128,7 @@ static void abandon_the_rest(struct pnx_registry *registry)
         pnx__abandon_queued(registry, slot);
     }
     each_in(registry, PNX_WAITING, give_up_waiting);
-    each_in(registry, PNX_RUNNING, give_up);
+    each_in(registry, PNX_RUNNING, give_up_running);
 }
 
 static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options *options,
@@ -146,12 +165,19 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
         each_in(registry, PNX_WAITING, retry_now);
         (void)drained(registry, hard);
     }
+    /* Before INLINE: whoever finds that runs everything by himself, as after the end. */
+    set_phase(registry, PNX__ABANDONING);
     atomic_fetch_or_explicit(&registry->idle, PNX__IDLE_INLINE, memory_order_seq_cst);
     if (report->deadline_hit)
-        abandon_the_rest(registry);
+        abandon(registry, give_up);
     pnx__wake_all(registry);
     pnx__workers_stop(registry, pnx_time_after(pnx__precise(registry), WORKERS_END));
-    abandon_the_rest(registry);
+    /* If all had been given back, but then a guard was dropped so late that a worker took it along
+     * which does not come back: only that. What runs inline in other threads meanwhile is theirs. */
+    if (report->deadline_hit)
+        abandon(registry, give_up);
+    else if (pnx__workers_left(registry) > 0)
+        abandon(registry, give_up_on_a_worker);
     pnx__timekeeper_end(registry);
     pnx__workers_join_ended(registry);
     set_phase(registry, PNX__CLOSED);

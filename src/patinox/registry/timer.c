@@ -43,10 +43,17 @@ static void push(struct pnx_registry *registry, uint32_t *head, uint32_t mark, p
     *head = slot->index;
 }
 
+/* Relaxed, as all of it: written under the lock; others only show it. */
+static pnx_time due_of(const pnx__slot *slot)
+{
+    return atomic_load_explicit(&slot->due, memory_order_relaxed);
+}
+
 static void insert(struct pnx_registry *registry, pnx__slot *slot)
 {
     pnx__wheel *wheel = &registry->wheel;
-    const uint64_t tick = tick_of(slot->due);
+    const pnx_time due = due_of(slot);
+    const uint64_t tick = tick_of(due);
     if (tick <= wheel->now) {
         push(registry, &wheel->expired, IN_EXPIRED, slot);
         return;
@@ -55,8 +62,8 @@ static void insert(struct pnx_registry *registry, pnx__slot *slot)
     const unsigned level = highest_bit / PNX__WHEEL_BITS;
     const unsigned at = (unsigned)(tick >> (level * PNX__WHEEL_BITS)) & (PNX__WHEEL_SLOTS - 1);
     const uint64_t bit = 1ull << at;
-    if ((wheel->occupied[level] & bit) == 0 || slot->due < wheel->buckets[level][at].earliest)
-        wheel->buckets[level][at].earliest = slot->due;
+    if ((wheel->occupied[level] & bit) == 0 || due < wheel->buckets[level][at].earliest)
+        wheel->buckets[level][at].earliest = due;
     wheel->occupied[level] |= bit;
     push(registry, &wheel->buckets[level][at].head, IN_BUCKET | (level * PNX__WHEEL_SLOTS + at),
          slot);
@@ -86,7 +93,8 @@ void pnx__wheel_add(struct pnx_registry *registry, pnx__slot *slot, pnx_time due
 {
     /* Far beyond any clock, but within the levels. */
     const pnx_time latest = (pnx_time)1 << (PNX__WHEEL_LEVELS * PNX__WHEEL_BITS + 14);
-    slot->due = due < 0 ? 0 : due < latest ? due : latest;
+    due = due < 0 ? 0 : due < latest ? due : latest;
+    atomic_store_explicit(&slot->due, due, memory_order_relaxed);
     insert(registry, slot);
     registry->wheel.count++;
 }
@@ -96,6 +104,7 @@ void pnx__wheel_remove(struct pnx_registry *registry, pnx__slot *slot)
     if (!pnx__wheel_holds(slot))
         return;
     unlink_slot(registry, slot);
+    atomic_store_explicit(&slot->due, PNX_FOREVER, memory_order_relaxed);
     registry->wheel.count--;
 }
 
@@ -116,7 +125,8 @@ static bool first_bucket(const pnx__wheel *wheel, unsigned level, unsigned *ret_
     return true;
 }
 
-/* Moves everything that is due by `tick` to the list of the expired. */
+/* Moves what is due next, by `tick` at the latest, to the list of the expired: one bucket of it, so
+ * that what is due earlier is popped earlier. */
 static void advance(struct pnx_registry *registry, uint64_t tick)
 {
     pnx__wheel *wheel = &registry->wheel;
@@ -140,6 +150,8 @@ static void advance(struct pnx_registry *registry, uint64_t tick)
             index = slot->timer_next;
             insert(registry, slot);
         }
+        if (wheel->expired != PNX__TIMER_NONE)
+            return;
     }
     if (tick > wheel->now)
         wheel->now = tick;
@@ -190,7 +202,7 @@ void pnx__timer_arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t wor
     if (meant) {
         pnx__wheel_remove(registry, slot);
         pnx__wheel_add(registry, slot, due);
-        due = (pnx_time)(tick_of(slot->due) << PNX__TICK_SHIFT);
+        due = (pnx_time)(tick_of(due_of(slot)) << PNX__TICK_SHIFT);
     }
     pthread_mutex_unlock(&registry->timers_lock);
     if (meant)
