@@ -6,12 +6,12 @@
  * uv_handle_t does. A library of its own, libpatinox-uv; docs/uv.md tells the whole story.
  *
  * Promises:
- *   - Releases, fallbacks, ticks and monitors run on the loop's thread, about a millisecond of them a
- *     turn; what is wrapped by PNX_UV_POOL runs in libuv's thread pool instead.
+ *   - Releases, fallbacks, ticks and monitors run on the loop's thread, about a millisecond of them
+ *     a turn; what is wrapped by PNX_UV_POOL runs in libuv's thread pool instead.
  *   - Dropping is as safe and as cheap from any thread: it wakes the loop by uv_async_send.
  *   - With nothing to do there is no timer and no wake-up. The loop is kept alive by what is queued
- *     or waits for a retry, and by what runs in the pool; not by what is live, nor by what is pending
- *     elsewhere.
+ *     or waits for a retry, and by what runs in the pool; not by what is live, nor by what is
+ *     pending elsewhere.
  *
  * Unless said otherwise call these functions on the loop's thread, or before the loop runs.
  */
@@ -52,11 +52,11 @@ typedef void (*pnx_uv_closed_fn)(const pnx_report *report, pnx_status status, vo
 
 /**
  * Ends it in the background while the loop turns on: closes the intake, releases what is queued and
- * (unless options->live says to keep it) live, until the grace is over; then shuts down what is left,
- * which blocks the loop for as long as fallbacks take, at most options->hard. Then calls `closed`
- * (may be NULL). Keeps the loop alive until then. `options` may be NULL. May be called from inside a
- * release. In a fork child (after uv_loop_fork) only the handles are closed, and `status` is
- * PNX_EFORKED. PNX_EALREADY: it is being closed.
+ * (unless options->live says to keep it) live, until the grace is over; then shuts down what is
+ * left, which blocks the loop for as long as fallbacks take, at most options->hard. Then calls
+ * `closed` (may be NULL). Keeps the loop alive until then. `options` may be NULL. May be called
+ * from inside a release. In a fork child (after uv_loop_fork) only the handles are closed, and
+ * `status` is PNX_EFORKED. PNX_EALREADY: it is being closed.
  */
 PNX_API pnx_status pnx_uv_close(pnx_uv *uv, const pnx_shutdown_options *options,
                                 pnx_uv_closed_fn closed, void *context);
@@ -82,8 +82,8 @@ PNX_API pnx_status pnx_uv_work(const pnx_release *why, pnx_release_fn function, 
 #endif
 
 /**
- * PNX_UV_POOL(name, type, function) defines the release (or fallback) `name` that runs `function` in
- * libuv's pool:
+ * PNX_UV_POOL(name, type, function) defines the release (or fallback) `name` that runs `function`
+ * in libuv's pool:
  *
  *     static pnx_status close_log(struct log *log, const pnx_release *why) { … fsync … }
  *     PNX_UV_POOL(close_log_in_pool, struct log *, close_log)

@@ -2,13 +2,13 @@
 /*
  * A manual registry that a libuv loop steps.
  *
- * One uv_async_t brings `wake` from any thread to the loop's; one uv_timer_t stands for the next due
- * timer of the registry. A turn steps the registry for about a millisecond and then says what the
- * next one depends on: work that is left sends the async again, so that the loop's other handles get
- * their turn in between; else the timer is set, or stopped.
+ * One uv_async_t brings `wake` from any thread to the loop's; one uv_timer_t stands for the next
+ * due timer of the registry. A turn steps the registry for about a millisecond and then says what
+ * the next one depends on: work that is left sends the async again, so that the loop's other
+ * handles get their turn in between; else the timer is set, or stopped.
  *
- * Life: OPEN → DRAINING (pnx_uv_close was called, the loop turns on) → CLOSING (the registry is shut
- * down; the two handles and the pool's requests are to come back) → freed.
+ * Life: OPEN → DRAINING (pnx_uv_close was called, the loop turns on) → CLOSING (the registry is
+ * shut down; the two handles and the pool's requests are to come back) → freed.
  *
  * Threads: all of it is the loop thread's, but `wake` and the pool's side of work.c. What `wake`
  * touches is told from what is closed by `gate`.
@@ -18,10 +18,10 @@
 #include <sched.h>
 #include <stdlib.h>
 
-/* A turn: long enough that stepping (0.1 us) and waking itself (2 us) do not matter, short enough to
- * stay below the millisecond that loop timers are rounded to anyway. */
+/* A turn: long enough that stepping (0.13 us a release) and waking itself (1.3 us) do not matter,
+ * no longer than the millisecond that loop timers are rounded to anyway. */
 #define TURN PNX_MS(1)
-/* Releases between two looks at the clock: 16 empty ones take 2 us. */
+/* Releases between two looks at the clock: 16 empty ones take 2 us, measured on a 2-CPU EPYC VM. */
 #define BATCH 16
 
 #define GATE_CLOSED (1u << 31)
@@ -50,8 +50,8 @@ static void wake(void *context)
     atomic_fetch_sub_explicit(&uv->gate, 1, memory_order_release);
 }
 
-/* From here on no wake touches the handles. Those inside take a moment: a write(2) at most. In a fork
- * child those who were inside are not there to leave, and none comes in. */
+/* From here on no wake touches the handles. Those inside take a moment: a write(2) at most. In a
+ * fork child those who were inside are not there to leave, and none comes in. */
 static void gate_close(pnx_uv *uv)
 {
     atomic_fetch_or_explicit(&uv->gate, GATE_CLOSED, memory_order_acq_rel);
@@ -123,12 +123,6 @@ static void turn(pnx_uv *uv)
     if (uv->state == PNX__UV_DRAINING && pnx__uv_drained(uv))
         return;
     arrange(uv);
-}
-
-void pnx__uv_turn_soon(pnx_uv *uv)
-{
-    if (uv->state != PNX__UV_CLOSING)
-        (void)uv_async_send(&uv->async);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -38,7 +38,6 @@ struct pnx_uv {
 /* The one whose registry this thread steps right now. */
 extern _Thread_local pnx_uv *pnx__uv_turning;
 
-void pnx__uv_turn_soon(pnx_uv *uv);
 /* DRAINING: nothing is left or the grace is over, and the rest has been set going. */
 bool pnx__uv_drained(pnx_uv *uv);
 /* On the loop's thread: a request has come back from the pool. */

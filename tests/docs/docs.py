@@ -28,7 +28,8 @@ MARKER = re.compile(r"^\s*<!--\s*(prints|run|skip)\b.*-->\s*$")
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 # A fragment shows a thing, not all of its uses.
-FRAGMENT_WARNINGS = [option for option in WARNINGS if option != "-Werror"] + ["-Wno-unused", "-Wno-unused-result", "-Wno-maybe-uninitialized"]
+FRAGMENT_WARNINGS = [option for option in WARNINGS if option != "-Werror"] + [
+    "-Wno-unused", "-Wno-unused-result", "-Wno-maybe-uninitialized"]
 
 
 class Block:
