@@ -83,6 +83,38 @@ static void write_report(const struct pnx_registry *registry, const pnx_report *
         (void)fclose(out);
 }
 
+/* Only what is live leaks; what failed before is in the report that follows. */
+static void keep_leaks(pnx_report *report)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < report->survivor_count; i++) {
+        pnx_survivor *survivor = &report->survivors[i];
+        if (survivor->state != PNX_LIVE) {
+            pnx__free(survivor->metadata);
+            continue;
+        }
+        survivor->leaked = true;
+        report->survivors[kept++] = *survivor;
+    }
+    report->survivor_count = kept;
+    report->leaked = kept;
+}
+
+/* The drain gives back what leaked, and so takes away what there is to tell of it: where it came
+ * from. So that is told before. */
+static void write_leaks(struct pnx_registry *registry)
+{
+    pnx_report report = {0};
+    pnx_error err = {0};
+    if (registry->config.leak_report == NULL)
+        return;
+    if (pnx_registry_report(registry, &report, &err) != PNX_OK)
+        pnx__log(PNX_LOG_ERROR, "%s", err.message);
+    keep_leaks(&report);
+    write_report(registry, &report);
+    pnx_report_done(&report);
+}
+
 /* Ends one registry; answers its strict exit status, or 0. */
 static int end_registry(struct pnx_registry *registry)
 {
@@ -95,6 +127,7 @@ static int end_registry(struct pnx_registry *registry)
         /* Two thirds for releases, one for fallbacks. */
         const pnx_shutdown_options options = {.grace = config->exit_grace / 3 * 2,
                                               .hard = config->exit_grace / 3};
+        write_leaks(registry);
         (void)pnx_registry_shutdown(registry, &options, &report, &err);
     } else {
         /* Only a report; also when a release of this very registry called exit. */
