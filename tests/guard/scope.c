@@ -627,6 +627,29 @@ static void unwinding_gives_back_what_came_after_the_mark(void **state)
     pnx_scope_drop(&inner);
 }
 
+/* What comes after an unwinding is given up by a drop like everything else. */
+static void what_comes_after_an_unwinding_does_not_leak(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK};
+    pnx_test_resource *pending = pnx_test_resource_new("pending", room->log);
+    pnx_test_resource *below = pnx_test_resource_new("below", room->log);
+    pnx_test_always(pending, PNX_TEST_PEND);
+    pnx_scope scope = open_scope(room, "used again");
+    defer_act(&scope, &a);
+    assert_int_equal(pnx_scope_unwind(&scope, 0, patience(room), NULL, NULL), PNX_OK);
+    pnx_id id = adopt_thing(&scope, room, below);
+    (void)adopt_thing(&scope, room, pending);
+    pnx_scope_drop(&scope);
+    step(room);
+    assert_int_equal(pnx_registry_state(room->registry, id), PNX_QUEUED);
+    assert_int_equal(pnx_test_complete(pending, PNX_OK), PNX_OK);
+    step(room);
+    assert_logged(room, "a\nrelease pending\nrelease below\n");
+    pnx_test_resource_free(pending);
+    pnx_test_resource_free(below);
+}
+
 static void fail_deep_inside(pnx_scope *scope, struct act acts[2], jmp_buf environment)
 {
     pnx_scope inner = pnx_scope_open_in(scope, "lost", NULL);
@@ -877,6 +900,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_scope_that_lives_long_does_not_grow, by_hand, tear_down),
         cmocka_unit_test_setup_teardown(unwinding_gives_back_what_came_after_the_mark, by_hand,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_comes_after_an_unwinding_does_not_leak, by_hand,
                                         tear_down),
         cmocka_unit_test_setup_teardown(unwinding_is_safe_after_a_longjmp, by_hand, tear_down),
         cmocka_unit_test_setup_teardown(a_scope_takes_nothing_in_while_it_is_unwound, by_hand,

@@ -277,6 +277,26 @@ static void a_close_may_time_out_at_any_moment(void **state)
     assert_int_equal(pnx_test_log_lines(room->log), test_effort(500));
 }
 
+/* An unwinding goes on by itself when the scope is dropped: the chain hears of it, wherever it is. */
+static void a_scope_may_be_dropped_at_any_moment_of_its_unwinding(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK}, b = {room, "b", PNX_OK}, c = {room, "c", PNX_OK};
+    for (size_t round = 0; round < test_effort(2000); round++) {
+        pnx_scope scope = open_scope(room, "race");
+        defer_act(&scope, &a);
+        defer_act(&scope, &b);
+        defer_act(&scope, &c);
+        (void)pnx_scope_unwind(&scope, 2, 0, NULL, NULL);
+        for (size_t i = 0; i < round % 500; i++) {
+            atomic_signal_fence(memory_order_seq_cst); /* some more time each round */
+        }
+        pnx_scope_drop(&scope);
+        wait_idle(room);
+        assert_logged(room, "c\nb\na\n");
+    }
+}
+
 /* The inner scope is dropped by one thread while the outer one is by another. */
 static void inner_and_outer_scopes_may_be_dropped_at_the_same_time(void **state)
 {
@@ -571,6 +591,8 @@ int main(int count, char **arguments)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_close_may_time_out_at_any_moment, with_workers,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_scope_may_be_dropped_at_any_moment_of_its_unwinding,
+                                        with_workers, tear_down),
         cmocka_unit_test_setup_teardown(inner_and_outer_scopes_may_be_dropped_at_the_same_time,
                                         with_workers, tear_down),
         cmocka_unit_test_setup_teardown(trees_of_scopes_end_last_in_first_out, with_workers,
