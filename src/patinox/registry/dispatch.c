@@ -320,10 +320,10 @@ void pnx__unpick(struct pnx_registry *registry, pnx__run *runs, unsigned count)
     }
 }
 
-void pnx__rescue(struct pnx_registry *registry, pnx__run *runs, unsigned count)
+void pnx__rescue(struct pnx_registry *registry, const pnx__run *runs, unsigned count)
 {
     while (count > 0) {
-        pnx__run *run = &runs[--count];
+        const pnx__run *run = &runs[--count];
         uint64_t word = run->word;
         /* Whoever wins this compare and swap, or the worker's own, has the resource. */
         while ((word ^ run->word) >> PNX__ATTEMPT_SHIFT == 0 &&
@@ -331,8 +331,9 @@ void pnx__rescue(struct pnx_registry *registry, pnx__run *runs, unsigned count)
             if (atomic_compare_exchange_weak_explicit(&run->slot->word, &word, word | PNX__MOVED,
                                                       memory_order_acq_rel,
                                                       memory_order_relaxed)) {
-                run->word = word | PNX__MOVED;
-                pnx__unpick(registry, run, 1);
+                /* Not through the worker's own entry: it compares with what it was given. */
+                pnx__run moved = {run->slot, word | PNX__MOVED};
+                pnx__unpick(registry, &moved, 1);
                 atomic_fetch_add_explicit(&registry->backlog, 1, memory_order_relaxed);
                 break;
             }

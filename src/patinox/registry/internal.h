@@ -74,6 +74,8 @@ enum {
     PNX__TIMED_OUT = 1 << 19,/* the last attempt that is over was declared late */
     PNX__LEAKED = 1 << 20,   /* was still held when its owner ended */
     PNX__IDLE_SPAN = 1 << 21,/* its timer is an idle span: pnx_touch counts */
+    PNX__LATE_RUNS = 1 << 21,/* QUEUED … WAITING: an attempt that was declared late still runs */
+    PNX__LATE_MANY = 1 << 14,/* the same: more than one, and nobody counts them any more */
     PNX__CAPPED = 1 << 22,   /* counts against a concurrency limit */
     PNX__MOVED = 1 << 23,    /* QUEUED: was taken out of the batch of a worker that stalled */
     PNX__ATTEMPT_SHIFT = 24,
@@ -353,6 +355,7 @@ typedef struct pnx__wheel {
 #define PNX__IDLE_SCANNING (0x3ffu << 10)
 #define PNX__IDLE_ONE_WOKEN (1u << 20)
 #define PNX__IDLE_WOKEN (0x3ffu << 20)
+#define PNX__IDLE_STOP (1u << 30)   /* the workers shall end */
 #define PNX__IDLE_INLINE (1u << 31) /* no worker will ever come: whoever queues runs it */
 
 enum pnx__phase {
@@ -410,7 +413,7 @@ struct pnx_registry {
     unsigned workers_alive;  /* threads that run, hung ones included */
     unsigned workers_hung;
     unsigned workers_replaced;
-    _Atomic bool stop; /* the workers shall end */
+    bool stop; /* the workers shall end; also told by PNX__IDLE_STOP */
     _Atomic uint32_t phase;
     _Atomic(const void *) stepper; /* names the thread that called pnx_registry_step last */
     _Atomic uint32_t manual_stepping;
@@ -623,7 +626,7 @@ bool pnx__uncap(struct pnx_registry *registry, pnx__kind *kind);
 /* As pnx__pick, from the head of the rank that is due, and only while kinds are PNX_QUICK. */
 unsigned pnx__pick_quick(struct pnx_registry *registry, pnx__run *runs, unsigned most);
 /* The rest of a stalled worker's batch goes back in front, for others. */
-void pnx__rescue(struct pnx_registry *registry, pnx__run *runs, unsigned count);
+void pnx__rescue(struct pnx_registry *registry, const pnx__run *runs, unsigned count);
 /* Takes one queued slot out, whatever its kind's cap, for shutdown. */
 pnx__slot *pnx__pick_any(struct pnx_registry *registry);
 /* The time since which the longest waiting one waits; PNX_FOREVER: none. */
@@ -685,6 +688,8 @@ bool pnx__help(struct pnx_registry *registry, pnx__thread *thread);
 /* Past the high-water mark: helps or pauses. Called every so many drops, outside of releases. */
 void pnx__backlog_check(struct pnx_registry *registry, pnx__thread *thread);
 extern _Thread_local struct pnx_registry *pnx__running_in; /* inside a release of it */
+/* The timekeeper: it runs no foreign code, for who would notice if that hung? */
+extern _Thread_local bool pnx__runs_nothing;
 
 /* ---- waiter.c -------------------------------------------------------------------------------- */
 

@@ -79,7 +79,7 @@ static void call_if_needed(struct pnx_registry *registry)
 
 void pnx__notify_slow(struct pnx_registry *registry, uint32_t idle)
 {
-    if (PNX_UNLIKELY((idle & PNX__IDLE_INLINE) != 0))
+    if (PNX_UNLIKELY((idle & PNX__IDLE_INLINE) != 0) && !pnx__runs_nothing)
         pnx__drain_inline(registry);
     else if (!registry->manual)
         call_if_needed(registry);
@@ -109,10 +109,9 @@ void pnx__worker_sleep(struct pnx_registry *registry)
         uint32_t next;
         if ((idle & PNX__IDLE_WOKEN) != 0) {
             next = idle - PNX__IDLE_ONE_WOKEN + PNX__IDLE_ONE_SCANNING;
-        } else if (work || atomic_load_explicit(&registry->stop, memory_order_seq_cst)) {
+        } else if (work || (idle & PNX__IDLE_STOP) != 0) {
             /* To stop, everybody must get up: another one may have answered the call that was meant
-             * for us, so look again each time. seq_cst: pairs with the store in pnx__workers_stop,
-             * which then wakes all that sleep. */
+             * for us. It is told in the very word that we sleep on, so that it cannot be missed. */
             next = idle - 1 + PNX__IDLE_ONE_SCANNING;
         } else {
             pnx__futex_wait(&registry->idle, idle, PNX_FOREVER);

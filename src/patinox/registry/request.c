@@ -52,7 +52,7 @@ static bool claim_inline(pnx_registry *registry, pnx__slot *slot, uint64_t *word
         if (pnx__generation_of(*word) != generation || pnx__state_of(*word) != PNX_LIVE)
             return false;
         next = pnx__with_reason(pnx__with_state(*word, PNX_RUNNING), reason);
-        next = pnx__with_attempt(next, 1);
+        next = pnx__with_attempt(next, 1) & ~(uint64_t)(PNX__LATE_RUNS | PNX__LATE_MANY);
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, word, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
     *word = next;

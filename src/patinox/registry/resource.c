@@ -83,6 +83,8 @@ pnx_status pnx_register(pnx_registry *registry, const pnx_kind *kind, const void
                         const pnx_site *site, pnx_id *ret_id, pnx_error *err)
 {
     pnx_status status;
+    if (value == NULL && kind != NULL && kind->value_size > 0)
+        return pnx_fail(err, PNX_EINVAL, "kind %s: no value given", kind->name);
     pnx__slot *slot = pnx__reserve(registry, kind, site, &status, err);
     if (slot == NULL)
         return status;

@@ -24,7 +24,8 @@ static inline void pnx__notify(struct pnx_registry *registry)
 {
     /* seq_cst: the queuing thread's second half of the Dekker pair. */
     const uint32_t idle = atomic_load_explicit(&registry->idle, memory_order_seq_cst);
-    if (PNX_UNLIKELY((idle & (PNX__IDLE_SCANNING | PNX__IDLE_WOKEN)) == 0))
+    if (PNX_UNLIKELY((idle & (PNX__IDLE_SCANNING | PNX__IDLE_WOKEN)) == 0 ||
+                     (idle & PNX__IDLE_INLINE) != 0))
         pnx__notify_slow(registry, idle);
 }
 
@@ -61,7 +62,6 @@ static inline void pnx__slot_reserve(struct pnx_registry *registry, pnx__thread 
     }
     atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&slot->site, site, memory_order_relaxed);
-    atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
     /* Release: a reader by id that sees this generation sees its fields. */
     atomic_store_explicit(&slot->word, word, memory_order_release);
@@ -147,7 +147,7 @@ static inline bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reas
             next = pnx__with_reason(*word, reason) | PNX__STOP | flags;
         } else if (pnx__state_of(*word) == PNX_LIVE) {
             next = pnx__with_reason(pnx__with_state(*word, PNX_QUEUED), reason) | flags;
-            next = pnx__with_attempt(next, 0);
+            next = pnx__with_attempt(next, 0) & ~(uint64_t)(PNX__LATE_RUNS | PNX__LATE_MANY);
             if (rank >= 0)
                 next = pnx__with_rank(next, (unsigned)rank);
         } else {

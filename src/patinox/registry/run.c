@@ -11,6 +11,7 @@
 #include <sched.h>
 
 _Thread_local struct pnx_registry *pnx__running_in;
+_Thread_local bool pnx__runs_nothing;
 static _Thread_local bool draining_inline;
 
 /* Shutdown in its second phase, or over: fallbacks instead of retries. */
@@ -221,11 +222,39 @@ void pnx__retry_due(struct pnx_registry *registry, pnx__slot *slot)
 
 /* ---- late ------------------------------------------------------------------------------------ */
 
+/* The flags of a resource one more of whose attempts is late, and still runs. */
+static uint64_t late_flags(uint64_t word)
+{
+    return PNX__TIMED_OUT | PNX__LATE_RUNS |
+           ((word & PNX__LATE_RUNS) != 0 ? (uint64_t)PNX__LATE_MANY : 0);
+}
+
+/* A late attempt has ended. If it was the only one, its fallback may run again. */
+static void late_is_back(pnx__slot *slot, uint32_t generation)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    while (pnx__generation_of(word) == generation && pnx__state_of(word) >= PNX_QUEUED &&
+           pnx__state_of(word) <= PNX_WAITING && (word & PNX__LATE_RUNS) != 0 &&
+           (word & (PNX__LATE_MANY | PNX__TICK)) == 0)
+        if (atomic_compare_exchange_weak_explicit(&slot->word, &word,
+                                                  word & ~(uint64_t)PNX__LATE_RUNS,
+                                                  memory_order_acq_rel, memory_order_acquire))
+            return;
+}
+
+/* A fallback does not run beside a release, unless its kind says that it may. */
+static bool may_fall_back(const pnx__kind *kind, uint64_t word)
+{
+    return kind->has_fallback && ((word & PNX__LATE_RUNS) == 0 ||
+                                  (kind->flags & PNX_FALLBACK_CONCURRENT) != 0);
+}
+
 /* An attempt that was declared late has finished after all. If it succeeded, the resource is given
  * back, whatever was planned instead. */
 static void late(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
                  pnx__slot *slot, pnx_status status, pnx_duration ran)
 {
+    late_is_back(slot, pnx__generation_of(about->word));
     pnx__account(thread, about->kind, PNX__N_LATE);
     if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
         pnx__tell_slow(registry, PNX_EVENT_LATE_COMPLETION, about, status, 0, -1, ran);
@@ -376,7 +405,7 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
         if (again) {
             if (go_waiting(registry, thread, slot, about, word, status, 0))
                 return true;
-        } else if (!hopeless && kind->has_fallback) {
+        } else if (!hopeless && may_fall_back(kind, word)) {
             if (go_fallback(registry, thread, slot, about, word, status, 0))
                 return true;
         } else {
@@ -512,9 +541,11 @@ bool pnx__overdue(struct pnx_registry *registry, pnx__slot *slot, uint64_t claim
         if (PNX_UNLIKELY((word & PNX__SETTLED) != 0))
             moved = settle_running(registry, thread, slot, &about, word);
         else if (again)
-            moved = go_waiting(registry, thread, slot, &about, word, PNX_ETIMEOUT, PNX__TIMED_OUT);
+            moved = go_waiting(registry, thread, slot, &about, word, PNX_ETIMEOUT,
+                               late_flags(word));
         else if (fall_back)
-            moved = go_fallback(registry, thread, slot, &about, word, PNX_ETIMEOUT, PNX__TIMED_OUT);
+            moved = go_fallback(registry, thread, slot, &about, word, PNX_ETIMEOUT,
+                                late_flags(word));
         else
             moved = abandon(registry, slot, &word, PNX__N_ABANDONED);
         if (moved)
@@ -686,7 +717,7 @@ bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worke
         next = pnx__with_state(word, PNX_RUNNING) & ~(uint64_t)(PNX__MOVED | PNX__PARKED);
         next = pnx__with_attempt(next, (pnx__attempt_of(word) + 1) & 0xff);
         if (PNX_UNLIKELY(only_fallbacks(registry)) && (word & PNX__TICK) == 0 &&
-            pnx__kind_of(slot)->has_fallback)
+            may_fall_back(pnx__kind_of(slot), word))
             next |= PNX__FALLBACK;
         /* Acquire: the slot's fields; release: for the timekeeper and completions. */
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
@@ -725,7 +756,7 @@ bool pnx__help(struct pnx_registry *registry, pnx__thread *thread)
 static bool may_run_inline(pnx__slot *slot)
 {
     const pnx__kind *kind = pnx__kind_of(slot);
-    if (kind->has_fallback) {
+    if (may_fall_back(kind, atomic_load_explicit(&slot->word, memory_order_relaxed))) {
         atomic_fetch_or_explicit(&slot->word, PNX__FALLBACK, memory_order_relaxed);
         return true;
     }
@@ -735,7 +766,7 @@ static bool may_run_inline(pnx__slot *slot)
 void pnx__drain_inline(struct pnx_registry *registry)
 {
     /* A release that drops another resource comes here again; the outer loop will run it. */
-    if (draining_inline)
+    if (draining_inline || pnx__runs_nothing)
         return;
     draining_inline = true;
     pnx__thread *thread = pnx__thread_get(registry);

@@ -170,7 +170,8 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
     atomic_fetch_or_explicit(&registry->idle, PNX__IDLE_INLINE, memory_order_seq_cst);
     if (report->deadline_hit)
         abandon(registry, give_up);
-    pnx__wake_all(registry);
+    /* The timekeeper before the workers: what it queues it leaves to them. */
+    pnx__timekeeper_end(registry);
     pnx__workers_stop(registry, pnx_time_after(pnx__precise(registry), WORKERS_END));
     /* If all had been given back, but then a guard was dropped so late that a worker took it along
      * which does not come back: only that. What runs inline in other threads meanwhile is theirs. */
@@ -178,7 +179,6 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
         abandon(registry, give_up);
     else if (pnx__workers_left(registry) > 0)
         abandon(registry, give_up_on_a_worker);
-    pnx__timekeeper_end(registry);
     pnx__workers_join_ended(registry);
     set_phase(registry, PNX__CLOSED);
 

@@ -239,6 +239,7 @@ static void sleep_until_due(struct pnx_registry *registry)
 static void *timekeeper_main(void *argument)
 {
     struct pnx_registry *registry = argument;
+    pnx__runs_nothing = true;
     (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     (void)pnx__thread_make(registry); /* without it counting is slower, nothing else */
     /* Right before it sleeps: the alarm for the end may have been moved by its own last look. */

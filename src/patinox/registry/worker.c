@@ -333,6 +333,7 @@ void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline)
 {
     pthread_mutex_lock(&registry->dispatch);
     registry->stop = true;
+    atomic_fetch_or_explicit(&registry->idle, PNX__IDLE_STOP, memory_order_seq_cst);
     pthread_mutex_unlock(&registry->dispatch);
     pnx__wake_all(registry);
     /* All that do not hang end now; whoever hangs is left, and told in the report. */
