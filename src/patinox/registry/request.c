@@ -227,10 +227,13 @@ static void release_entries(pnx_registry *registry, struct entry *entries, size_
 {
     for (size_t i = 0; i < count; i++)
         enter(registry, &entries[i], deadline != 0);
-    for (int rank = PNX_PRIORITY_COUNT - 1; rank >= 0; rank--)
+    /* With a priority for all of them there is one round, in the order given. */
+    const int lowest = rank_of(request) < 0 ? 0 : PNX_PRIORITY_COUNT - 1;
+    for (int rank = PNX_PRIORITY_COUNT - 1; rank >= lowest; rank--)
         for (size_t i = 0; i < count; i++) {
             struct entry *entry = &entries[i];
-            if (entry->status != PNX_OK || (int)pnx__rank_of(entry->word) != rank)
+            if (entry->status != PNX_OK ||
+                (lowest == 0 && (int)pnx__rank_of(entry->word) != rank))
                 continue;
             /* Who is on its way already is waited for, but was not released by us. */
             if (!pnx__schedule(registry, pnx__thread_get(registry), entry->slot, &entry->word,
