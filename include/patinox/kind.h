@@ -89,11 +89,14 @@ typedef struct pnx_release {
 } pnx_release;
 
 /**
- * Gives the thing back. `value` points to a copy of what was armed. Runs with no lock held, on a
- * worker (or inline, see the flags), with all signals blocked and cancellation disabled. Answers
+ * Gives the thing back. `value` points to a copy of what was armed. Runs with no lock held and
+ * cancellation disabled, on a worker with all signals blocked, or inline (see the flags). Answers
  *   PNX_OK       given back; PNX_EALREADY counts as that too
  *   PNX_PENDING  it goes on elsewhere; pnx_complete() will tell (see registry.h)
- *   anything else: it failed; retried and then replaced by the fallback as the kind says.
+ *   anything else: it failed; retried, and then replaced by the fallback, as the kind says, unless
+ *                the recovery of that status is to fail (pnx_recovery_of).
+ * One that is late (see `timeout`) may still run: so it is retried only if PNX_IDEMPOTENT, and its
+ * fallback runs only if PNX_FALLBACK_CONCURRENT; else it is abandoned and told.
  * It may register, drop, schedule and query; it must not shut its own registry down or wait for
  * idle (PNX_EDEADLOCK). It must not longjmp out. If it ends its thread, the resource is accounted
  * for as failed and the worker replaced.

@@ -631,9 +631,12 @@ static pnx_status call_inline(struct inline_attempt *attempt, uint64_t value[PNX
                               const pnx_release *why)
 {
     pnx_status status;
+    int cancel_state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     pthread_cleanup_push(inline_thread_ended, attempt);
     status = call(attempt->about->kind, value, why);
     pthread_cleanup_pop(0);
+    (void)pthread_setcancelstate(cancel_state, NULL);
     return status;
 }
 
