@@ -361,18 +361,24 @@ static void a_copy_of_a_handle_is_not_a_second_owner(void **state)
     struct act a = {room, "a", PNX_OK};
     pnx_scope scope = open_scope(room, "copied");
     defer_act(&scope, &a);
-    pnx_scope copy = scope;
+    pnx_scope first = scope, second = scope;
     pnx_scope_drop(&scope);
-    assert_int_equal(pnx_scope_defer(&copy, run_act, &a, NULL), PNX_EINVAL);
-    pnx_scope_drop(&copy);
+    assert_int_equal(pnx_scope_defer(&first, run_act, &a, NULL), PNX_EINVAL);
+    pnx_scope_drop(&first);
+    step(room);
+    assert_logged(room, "a\n");
     /* The slot is used again, by another scope: the old handle still means the old one. */
-    copy.slot = scope.slot;
     pnx_scope other = open_scope(room, "other");
-    pnx_scope_drop(&copy);
+    while (other.slot != second.slot) {
+        pnx_scope_drop(&other);
+        step(room);
+        other = open_scope(room, "other");
+    }
+    pnx_scope_drop(&second);
     defer_act(&other, &a);
     pnx_scope_drop(&other);
     step(room);
-    assert_logged(room, "a\na\n");
+    assert_logged(room, "a\n");
 }
 
 static void an_inner_handle_is_stale_when_the_outer_scope_has_ended(void **state)
@@ -747,12 +753,61 @@ static void a_scope_may_be_dropped_while_it_is_unwound(void **state)
     pnx_test_resource_free(slow);
 }
 
+/* ---- slots that are used again --------------------------------------------------------------- */
+
+/* Registers things until one lies in the slot that `id` had. */
+static pnx_id register_in_slot_of(struct room *room, pnx_id id, pnx_test_resource *resource)
+{
+    for (unsigned i = 0; i < 10000; i++) {
+        pnx_id other;
+        assert_int_equal(
+            pnx_register(room->registry, thing_kind, &resource, PNX_HERE, &other, NULL), PNX_OK);
+        if (pnx__id_slot(other) == pnx__id_slot(id)) {
+            return other;
+        }
+    }
+    fail_msg("the slot was never used again");
+    return id;
+}
+
+static pnx_status close_stale(void *scope)
+{
+    return pnx_scope_close(scope, PNX_FOREVER, NULL, NULL);
+}
+
+/* An entry that was given back does not stand for whatever lies in its slot now. */
+static void a_stale_entry_harms_nobody(void **state)
+{
+    struct room *room = *state;
+    for (unsigned inside = 0; inside < 2; inside++) {
+        pnx_test_resource *old = pnx_test_resource_new("old", NULL);
+        pnx_test_resource *new = pnx_test_resource_new("new", NULL);
+        pnx_scope scope = open_scope(room, "stale");
+        pnx_id id = adopt_thing(&scope, room, old);
+        assert_int_equal(pnx_release_now(room->registry, id, patience(room), NULL), PNX_OK);
+        pnx_id other = register_in_slot_of(room, id, new);
+        if (inside) {
+            pnx_scope closer = open_scope(room, "closer");
+            assert_int_equal(pnx_scope_defer(&closer, close_stale, &scope, NULL), PNX_OK);
+            assert_int_equal(pnx_scope_close(&closer, patience(room), NULL, NULL), PNX_OK);
+        } else {
+            assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_OK);
+        }
+        assert_int_equal(pnx_registry_state(room->registry, other), PNX_LIVE);
+        assert_int_equal(pnx_test_recorded(new).attempts, 0);
+        assert_int_equal(pnx_release_all(room->registry, NULL, patience(room), NULL), PNX_OK);
+        pnx_test_resource_free(old);
+        pnx_test_resource_free(new);
+    }
+}
+
 /* ---- from inside a release ------------------------------------------------------------------- */
 
 struct closer {
     struct room *room;
     pnx_scope *scope;
     size_t unwind_to; /* SIZE_MAX: close */
+    pnx_time deadline;
     pnx_status status;
     pnx_scope_result result;
 };
@@ -761,8 +816,8 @@ static pnx_status close_inside(void *argument)
 {
     struct closer *closer = argument;
     closer->status = closer->unwind_to == SIZE_MAX
-                         ? pnx_scope_close(closer->scope, PNX_FOREVER, &closer->result, NULL)
-                         : pnx_scope_unwind(closer->scope, closer->unwind_to, PNX_FOREVER,
+                         ? pnx_scope_close(closer->scope, closer->deadline, &closer->result, NULL)
+                         : pnx_scope_unwind(closer->scope, closer->unwind_to, closer->deadline,
                                             &closer->result, NULL);
     pnx_test_log_add(closer->room->log, "closed");
     return PNX_OK;
@@ -786,7 +841,7 @@ static void a_release_may_close_another_scope(void **state)
     pnx_scope over = pnx_scope_open_in(&inner, "over", NULL);
     assert_int_equal(pnx_scope_close(&over, 0, NULL, NULL), PNX_OK);
     defer_act(&scope, &c);
-    struct closer closer = {room, &scope, SIZE_MAX, PNX_OK, {0}};
+    struct closer closer = {room, &scope, SIZE_MAX, PNX_FOREVER, PNX_OK, {0}};
     run_closer(&closer);
     assert_logged(room, "c\nb\na\nclosed\n");
     assert_int_equal(closer.status, PNX_EINVAL);
@@ -802,7 +857,7 @@ static void a_release_may_unwind_another_scope(void **state)
     pnx_scope scope = open_scope(room, "other");
     defer_act(&scope, &a);
     defer_act(&scope, &b);
-    struct closer closer = {room, &scope, 1, PNX_OK, {0}};
+    struct closer closer = {room, &scope, 1, PNX_FOREVER, PNX_OK, {0}};
     run_closer(&closer);
     assert_logged(room, "b\nclosed\n");
     assert_int_equal(closer.status, PNX_OK);
@@ -821,7 +876,7 @@ static void inside_a_release_nobody_waits_for_what_is_pending(void **state)
     pnx_scope inner = pnx_scope_open_in(&scope, "inner", NULL);
     (void)adopt_thing(&inner, room, slow);
     defer_act(&inner, &b);
-    struct closer closer = {room, &scope, SIZE_MAX, PNX_OK, {0}};
+    struct closer closer = {room, &scope, SIZE_MAX, PNX_FOREVER, PNX_OK, {0}};
     run_closer(&closer);
     assert_logged(room, "b\nrelease slow\nclosed\n");
     assert_int_equal(closer.status, PNX_ETIMEOUT);
@@ -833,13 +888,27 @@ static void inside_a_release_nobody_waits_for_what_is_pending(void **state)
     pnx_test_resource_free(slow);
 }
 
+static void inside_a_release_a_deadline_holds_too(void **state)
+{
+    struct room *room = *state;
+    struct act a = {room, "a", PNX_OK}, b = {room, "b", PNX_OK};
+    pnx_scope scope = open_scope(room, "other");
+    defer_act(&scope, &a);
+    defer_act(&scope, &b);
+    struct closer closer = {room, &scope, SIZE_MAX, 0, PNX_OK, {0}};
+    run_closer(&closer);
+    assert_int_equal(closer.status, PNX_ETIMEOUT);
+    step(room);
+    assert_logged(room, "closed\nb\na\n");
+}
+
 static void a_scope_takes_nothing_in_from_its_own_release(void **state)
 {
     struct room *room = *state;
     pnx_scope scope = open_scope(room, "self");
     struct act a = {room, "a", PNX_OK};
     defer_act(&scope, &a);
-    struct closer closer = {room, &scope, 0, PNX_OK, {0}};
+    struct closer closer = {room, &scope, 0, PNX_FOREVER, PNX_OK, {0}};
     assert_int_equal(pnx_scope_defer(&scope, close_inside, &closer, NULL), PNX_OK);
     assert_int_equal(pnx_scope_unwind(&scope, 0, patience(room), NULL, NULL), PNX_OK);
     assert_int_equal(closer.status, PNX_ETIMEOUT);
@@ -915,6 +984,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_release_may_unwind_another_scope, by_hand, tear_down),
         cmocka_unit_test_setup_teardown(inside_a_release_nobody_waits_for_what_is_pending,
                                         with_one_worker, tear_down),
+        cmocka_unit_test_setup_teardown(a_stale_entry_harms_nobody, by_hand, tear_down),
+        cmocka_unit_test_setup_teardown(inside_a_release_a_deadline_holds_too, by_hand, tear_down),
         cmocka_unit_test_setup_teardown(a_scope_takes_nothing_in_from_its_own_release, by_hand,
                                         tear_down),
     };

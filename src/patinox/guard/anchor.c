@@ -37,7 +37,6 @@ static void described(void)
 
 static const pnx_kind scope_kind = {
     .name = "scope",
-    .timeout = PNX_FOREVER,
     .value_size = PNX__SCOPE_NAME_SIZE,
     .describe = described,
     .release = release_nothing,

@@ -127,8 +127,6 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
         pnx__tasks_forget(root, floor);
         root->serial = floor < root->serial ? floor : root->serial;
         root->claimed = SIZE_MAX;
-        /* The owner may begin another chain as soon as he sees OPEN. */
-        atomic_store_explicit(&root->turns, 0, memory_order_relaxed);
         next = state & (uint32_t) ~(PNX__SCOPE_RUNNING | PNX__SCOPE_WAITED);
     }
     /* Release: whoever sees that it is over sees what the chain left. Acquire: the follower. Flags
@@ -137,7 +135,6 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
     while (!atomic_compare_exchange_strong_explicit(&root->state, &state, next,
                                                     memory_order_acq_rel, memory_order_acquire)) {
         if (!end) {
-            atomic_store_explicit(&root->turns, 1, memory_order_relaxed);
             return false;
         }
     }
@@ -269,6 +266,9 @@ static bool claim_chain(struct pnx__scope *scope, size_t floor, uint32_t flags)
 void pnx__chain_begin(struct pnx__scope *scope, size_t floor, uint32_t flags)
 {
     if (claim_chain(scope, floor, flags)) {
+        /* A new chain; the one before has left its last turn there. Relaxed: until something is
+         * hooked nobody else takes one. */
+        atomic_store_explicit(&scope->turns, 0, memory_order_relaxed);
         go_on(scope);
     }
 }
@@ -294,9 +294,7 @@ static bool release_inline(struct pnx__scope *root, const pnx__entry *top, pnx_t
             return false;
         }
     }
-    if (status != PNX_EALREADY) {
-        pnx__chain_record(root, about.id, about.kind->kind, about.site, status);
-    }
+    pnx__chain_record(root, about.id, about.kind->kind, about.site, status);
     return true;
 }
 
