@@ -18,7 +18,7 @@ struct load {
     _Atomic uint32_t stop;
     _Atomic uint64_t snapshots;
     pnx_test_resource *fine, *failing, *hopeless;
-    uint64_t seed;
+    _Atomic uint64_t seed;
 };
 
 static void *observe(void *argument)
@@ -55,7 +55,7 @@ static void *observe(void *argument)
 static void *everything(void *argument)
 {
     struct load *load = argument;
-    pnx__random random = {load->seed++}; /* roughly: any seed will do */
+    pnx__random random = {atomic_fetch_add(&load->seed, 1)};
     pnx_registry *registry = load->registry;
     pnx_id id = PNX_ID_NONE;
     for (size_t i = effort(60000); i > 0; i--) {
