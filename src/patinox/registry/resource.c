@@ -334,6 +334,8 @@ static pnx_status expire(pnx_registry *registry, pnx_id id, pnx_time when, uint3
         return status;
     if (when == PNX_FOREVER && (word & PNX__TIMER) == 0)
         return PNX_OK;
+    if (when < 0)
+        when = 0;
     /* The flag first: whoever ends the resource from here on takes the timer out. */
     const uint32_t generation = pnx__generation_of(word);
     uint64_t next;
