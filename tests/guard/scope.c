@@ -603,6 +603,24 @@ static void a_scope_that_lives_long_does_not_grow(void **state)
     assert_logged(room, "x\n");
 }
 
+/* The slot of each is used again by the next, so that the old entries lead to something live. */
+static void entries_that_others_have_ended_are_cleared_away(void **state)
+{
+    struct room *room = *state;
+    pnx_test_resource *resource = pnx_test_resource_new("r", NULL);
+    pnx_scope server = open_scope(room, "server");
+    for (unsigned i = 0; i < 1000; i++) {
+        pnx_id id = adopt_thing(&server, room, resource);
+        assert_int_equal(pnx_release_now(room->registry, id, patience(room), NULL), PNX_OK);
+    }
+    pnx_status status;
+    assert_in_range(pnx__scope_usable(&server, &status, NULL)->room, 1, 16);
+    pnx_scope_drop(&server);
+    step(room);
+    assert_int_equal(pnx_test_recorded(resource).attempts, 1000);
+    pnx_test_resource_free(resource);
+}
+
 /* ---- mark and unwind ------------------------------------------------------------------------- */
 
 static void unwinding_gives_back_what_came_after_the_mark(void **state)
@@ -727,6 +745,7 @@ static void an_unwinding_may_be_told_to_go_further_down(void **state)
     pnx_test_resource *slow = pnx_test_resource_new("slow", room->log);
     pnx_scope scope = being_unwound(room, acts, slow);
     assert_int_equal(pnx_scope_unwind(&scope, 3, PNX_FOREVER, NULL, NULL), PNX_EBUSY);
+    assert_int_equal(pnx_scope_mark(&scope), 2); /* never back up */
     assert_int_equal(pnx_scope_unwind(&scope, 1, PNX_FOREVER, NULL, NULL), PNX_EBUSY);
     assert_int_equal(pnx_test_complete(slow, PNX_OK), PNX_OK);
     pnx_scope_result result;
@@ -968,6 +987,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_chains_that_wait_for_each_other_end_together, by_hand,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_scope_that_lives_long_does_not_grow, by_hand, tear_down),
+        cmocka_unit_test_setup_teardown(entries_that_others_have_ended_are_cleared_away, by_hand,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(unwinding_gives_back_what_came_after_the_mark, by_hand,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_comes_after_an_unwinding_does_not_leak, by_hand,

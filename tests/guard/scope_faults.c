@@ -132,6 +132,7 @@ static void what_is_reserved_does_not_fail(void **state)
     }
     pnx_scope scope = open_scope(room, "reserved");
     defer_act(&scope, &act);
+    assert_int_equal(pnx_scope_reserve(&scope, 5, NULL), PNX_OK);
     assert_int_equal(pnx_scope_reserve(&scope, RESERVED, NULL), PNX_OK);
     assert_int_equal(pnx_scope_reserve(&scope, 3, NULL), PNX_OK); /* has more already */
     hook(always_fails, MEMORY);
@@ -151,6 +152,37 @@ static void what_is_reserved_does_not_fail(void **state)
     assert_int_equal(pnx_scope_close(&scope, patience(room), &result, NULL), PNX_OK);
     assert_int_equal(result.released, 1 + RESERVED);
     pnx_test_resource_free(resource);
+}
+
+static void a_reserved_action_knows_where_it_was_added(void **state)
+{
+    struct room *room = *state;
+    struct act bad = {room, "bad", PNX_EINVAL};
+    pnx_scope scope = open_scope(room, "reserved");
+    assert_int_equal(pnx_scope_reserve(&scope, 1, NULL), PNX_OK);
+    const int line = __LINE__ + 1;
+    defer_act(&scope, &bad);
+    pnx_scope_result result;
+    assert_int_equal(pnx_scope_close(&scope, patience(room), &result, NULL), PNX_EINVAL);
+    assert_int_equal(result.failures[0].site->line, line);
+}
+
+/* A reservation that fails half way gives back what it had got. */
+static void a_reservation_is_all_or_nothing(void **state)
+{
+    struct room *room =
+        room_new((pnx_config){.name = "small", .executor = PNX_MANUAL, .resources_max = 64});
+    struct act act = {room, "x", PNX_OK};
+    pnx_scope scope = open_scope(room, "greedy");
+    pnx_error err = {0};
+    assert_int_equal(pnx_scope_reserve(&scope, 100, &err), PNX_ELIMIT);
+    assert_contains(err.message, "resources_max");
+    for (unsigned i = 0; i < 62; i++) { /* the scope has one, too */
+        assert_int_equal(pnx_scope_defer(&scope, run_act, &act, NULL), PNX_OK);
+    }
+    assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_OK);
+    assert_int_equal(pnx_test_log_lines(room->log), 62);
+    room_free(room);
 }
 
 /* What was reserved for three entries is used up by three entries, of whatever sort. */
@@ -253,6 +285,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_guard_that_could_not_be_adopted_still_owns_its_thing,
                                         by_hand, tear_down),
         cmocka_unit_test_setup_teardown(what_is_reserved_does_not_fail, with_workers, tear_down),
+        cmocka_unit_test_setup_teardown(a_reserved_action_knows_where_it_was_added, by_hand,
+                                        tear_down),
+        cmocka_unit_test(a_reservation_is_all_or_nothing),
         cmocka_unit_test_setup_teardown(a_reservation_is_used_up, by_hand, tear_down),
         cmocka_unit_test_setup_teardown(too_much_is_refused_and_changes_nothing, by_hand,
                                         tear_down),
