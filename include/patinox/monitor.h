@@ -132,7 +132,6 @@ typedef struct pnx_stats {
     pnx_counts by_priority[PNX_PRIORITY_COUNT];
     size_t kind_count;
     pnx_kind_stats *kinds; /**< sorted by name */
-    uint64_t reserved;     /**< guards that are reserved but not armed, now (may be slightly off) */
     uint64_t slots;        /**< resources the table has memory for */
     unsigned workers; /**< threads there are now, with these: */
     unsigned workers_idle, workers_hung;

@@ -93,7 +93,6 @@ static void statistics_are_one_object_with_all_figures(void **state)
         .by_priority[PNX_LOW] = {.live = 77},
         .kind_count = 1,
         .kinds = kinds,
-        .reserved = 21,
         .slots = 22,
         .workers = 5,
         .workers_idle = 1,
@@ -118,7 +117,7 @@ static void statistics_are_one_object_with_all_figures(void **state)
     assert_has(json, "\"low\":{\"registered\":0,\"live\":77,");
     assert_has(json, "\"kinds\":[{\"name\":\"conn\",\"counts\":{\"registered\":2,");
     assert_has(json, "\"success_rate\":0.285714285,");
-    assert_has(json, "\"reserved\":21,\"slots\":22,");
+    assert_has(json, "\"slots\":22,");
     assert_has(json, "\"workers\":{\"count\":5,\"idle\":1,\"hung\":2,\"replaced\":3,\"max\":9},");
     assert_has(json, "\"timers\":23,\"events_lost\":24,\"oldest_queued_ns\":25,"
                      "\"backlog_high_water\":26,\"shutting_down\":true,");

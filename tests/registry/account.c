@@ -198,7 +198,6 @@ static void each_state_has_its_gauge(void **state)
     assert_int_equal(total->abandoned, 0);
     assert_int_equal(total->taken, 1);
     assert_int_equal(total->retried, 1);
-    assert_int_equal(stats.reserved, 0);
     assert_string_equal(stats.registry, "patinox");
     assert_int_equal(stats.kind_count, 4);
     assert_string_equal(stats.kinds[0].name, "flaky"); /* sorted by name */
@@ -219,22 +218,6 @@ static void each_state_has_its_gauge(void **state)
     run_for(f, PNX_S(10));
     pnx_test_resource_free(pending);
     pnx_test_resource_free(failing);
-}
-
-static void reserved_guards_are_counted(void **state)
-{
-    struct fixture *f = *state;
-    pnx_auto(plain) one = pnx_reserve(plain, f->registry, NULL);
-    pnx_auto(low) another = pnx_reserve(low, f->registry, NULL);
-    pnx_stats stats;
-    assert_ok(pnx_registry_stats(f->registry, &stats, NULL));
-    pnx_stats_done(&stats);
-    pnx_drop(&one);
-    pnx_drop(&another);
-    assert_int_equal(stats.reserved, 2);
-    assert_ok(pnx_registry_stats(f->registry, &stats, NULL));
-    pnx_stats_done(&stats);
-    assert_int_equal(stats.reserved, 0);
 }
 
 /* Fallbacks are no retries, in the account as in the events. */
@@ -357,7 +340,6 @@ int main(void)
         cmocka_unit_test(it_balances_under_any_load),
         cmocka_unit_test(threads_come_and_go),
         with_fixture(each_state_has_its_gauge),
-        with_fixture(reserved_guards_are_counted),
         with_fixture(counters_agree_with_the_events),
         with_fixture(kinds_of_one_name_are_one),
         cmocka_unit_test(latencies_are_measured),

@@ -136,7 +136,7 @@ pnx_status pnx_stats_write_json(const pnx_stats *stats, FILE *out, pnx_error *er
     write_kinds(out, stats);
     fputs(",\"success_rate\":", out);
     pnx__out_decimal(out, (uint64_t)(pnx_counts_success_rate(&stats->total) * 1e9));
-    fprintf(out, ",\"reserved\":%" PRIu64 ",\"slots\":%" PRIu64, stats->reserved, stats->slots);
+    fprintf(out, ",\"slots\":%" PRIu64, stats->slots);
     fprintf(out, ",\"workers\":{\"count\":%u,\"idle\":%u,\"hung\":%u,\"replaced\":%u,\"max\":%u}",
             stats->workers, stats->workers_idle, stats->workers_hung, stats->workers_replaced,
             stats->workers_max);

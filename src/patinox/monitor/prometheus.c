@@ -185,7 +185,6 @@ static void write_singles(FILE *out, const pnx_stats *stats)
     pnx_health health;
     pnx_stats_health(stats, NULL, &health);
 
-    write_single(out, stats, "reserved", "gauge", "Guards reserved, not armed.", stats->reserved);
     write_single(out, stats, "slots", "gauge", "Resources there is memory for.", stats->slots);
     write_single(out, stats, "timers", "gauge", "Timers armed.", stats->timers);
     write_single(out, stats, "backlog_high_water", "gauge", "Queue depth that slows droppers down.",
