@@ -256,7 +256,7 @@ int pnx__worker_start(struct pnx_registry *registry)
 
 void pnx__workers_replace(struct pnx_registry *registry)
 {
-    while (!registry->stop &&
+    while (!registry->stop && !registry->manual && /* there never are any by hand */
            registry->workers_alive - registry->workers_hung < registry->config.workers &&
            registry->workers_alive < registry->config.workers_max) {
         int error = pnx__worker_start(registry);
