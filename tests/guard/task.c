@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "base/sys.h"
+#include "guard/scope.h"
 #include "guard/task.h"
 
 #include <signal.h>
@@ -76,6 +77,13 @@ static pnx_task *start(pnx_scope *scope, const pnx_task_config *config, struct s
 static bool is_gone(const struct script *script)
 {
     return syscall(SYS_tgkill, getpid(), script->thread, 0) != 0;
+}
+
+static void wait_until_gone(const struct script *script)
+{
+    while (!is_gone(script)) {
+        sched_yield();
+    }
 }
 
 /* ---- a life ---------------------------------------------------------------------------------- */
@@ -376,9 +384,7 @@ static void a_task_that_does_not_end_in_time_is_told(void **state)
 
     /* It ends at last, and has nobody left: its memory is its own to free (as ASan would tell). */
     set_word(&script.let_go);
-    while (!is_gone(&script)) {
-        sched_yield();
-    }
+    wait_until_gone(&script);
 }
 
 /* The scope gives up, while somebody else still waits: he joins it, when it ends. */
@@ -397,6 +403,104 @@ static void who_waits_for_a_task_outlasts_its_scope(void **state)
     assert_int_equal(joiner.status, PNX_OK);
     assert_int_equal(joiner.result, PNX_EBUSY);
     assert_true(is_gone(&script));
+}
+
+/* A mapping or two for every thread whose stack is still there. */
+static unsigned count_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    unsigned lines = 0;
+    for (int c; (c = getc(maps)) != EOF;) {
+        lines += c == '\n';
+    }
+    fclose(maps);
+    return lines;
+}
+
+/* Which fails: they are late. */
+static void release_all_tasks(struct room *room)
+{
+    assert_int_not_equal(pnx_release_kind(room->registry, "task", NULL, patience(room), NULL),
+                         PNX_OK);
+    assert_int_equal(counts_of(room).live, 0);
+}
+
+/* Whoever comes last sees the thread off: the thread itself, or the scope. */
+static void a_task_that_was_late_leaves_nothing_behind(void **state)
+{
+    struct room *room = *state;
+    static struct script scripts[100];
+    const pnx_task_config impatient = {.join_timeout = PNX_MS(1), .stack = 256 << 10};
+    unsigned before = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        struct script *script = &scripts[i];
+        script->stubborn = true;
+        pnx_scope scope = open_scope(room, "late");
+        (void)start(&scope, &impatient, script);
+        wait_for_word(&script->begun);
+        if (i % 2 == 0) {
+            assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_ETIMEOUT);
+            set_word(&script->let_go);
+            wait_until_gone(script);
+        } else {
+            release_all_tasks(room);
+            set_word(&script->let_go);
+            wait_until_gone(script);
+            assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_OK);
+        }
+        if (i == 20) { /* by then libc has made its pools */
+            before = count_mappings();
+        }
+    }
+    assert_in_range(count_mappings(), 1, before + 30);
+}
+
+/* ---- threads that take their time to leave --------------------------------------------------- */
+
+static pthread_key_t slow_key;
+static _Atomic uint32_t leaving, may_leave; /* futexes */
+
+static void leave_slowly(void *value)
+{
+    set_word(&leaving);
+    wait_for_word(&may_leave);
+}
+
+static pnx_status end_slowly(pnx_task *self, void *argument)
+{
+    return pthread_setspecific(slow_key, &leaving) == 0 ? PNX_EBUSY : PNX_ENOMEM;
+}
+
+static int drop_in_child_at_once(void *scope)
+{
+    alarm(20); /* it would wait for a thread that is not in this process */
+    pnx_scope_drop(scope);
+    return 0;
+}
+
+/* Its body has ended, and its result is known; but joined it is when the thread is gone. */
+static void a_thread_is_joined_when_it_has_left(void **state)
+{
+    struct room *room = *state;
+    assert_int_equal(pthread_key_create(&slow_key, leave_slowly), 0);
+    pnx_scope scope = open_scope(room, "slow");
+    pnx_task *task;
+    const pnx_task_config impatient = {.join_timeout = PNX_MS(1)};
+    assert_int_equal(pnx_task_start(&scope, &impatient, end_slowly, NULL, &task, NULL), PNX_OK);
+    wait_for_word(&leaving);
+    assert_int_equal(pnx_task_join(task, pnx_monotonic_now() + PNX_MS(1), NULL, NULL),
+                     PNX_ETIMEOUT);
+    release_all_tasks(room);
+    assert_int_equal(test_in_child(drop_in_child_at_once, &scope), 0);
+    struct joiner joiner = {.task = task};
+    pthread_t thread = start_joiner(&joiner);
+    set_word(&may_leave);
+    pthread_join(thread, NULL);
+    assert_int_equal(joiner.status, PNX_OK);
+    assert_int_equal(joiner.result, PNX_EBUSY);
+    assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_OK);
+    pthread_key_delete(slow_key);
 }
 
 /* ---- released otherwise ---------------------------------------------------------------------- */
@@ -450,9 +554,36 @@ static void unwinding_ends_only_the_tasks_above_the_mark(void **state)
     assert_int_equal(pnx_scope_unwind(&scope, mark, patience(room), NULL, NULL), PNX_OK);
     assert_true(is_gone(&high));
     assert_false(is_gone(&low));
+    pnx_status status;
+    assert_ptr_equal(pnx__scope_usable(&scope, &status, NULL)->tasks, task); /* it alone */
     assert_false(pnx_task_canceled(task));
     assert_int_equal(pnx_scope_close(&scope, patience(room), NULL, NULL), PNX_OK);
     assert_true(is_gone(&low));
+}
+
+/* Releases of tasks wait for threads. However many do, some workers are left for others. */
+static void tasks_do_not_occupy_all_workers(void **state)
+{
+    struct room *room = *state;
+    struct script scripts[2] = {{.stubborn = true}, {.stubborn = true}};
+    struct act a = {room, "a", PNX_OK};
+    const pnx_task_config patient = {.join_timeout = PNX_FOREVER};
+    pnx_task *tasks[2];
+    for (unsigned i = 0; i < 2; i++) {
+        pnx_scope scope = open_scope(room, "stubborn");
+        tasks[i] = start(&scope, &patient, &scripts[i]);
+        pnx_scope_drop(&scope);
+    }
+    const pnx_time end = patience(room);
+    while (!pnx_task_canceled(tasks[0]) && pnx_monotonic_now() < end) {
+        sched_yield();
+    }
+    pnx_scope scope = open_scope(room, "quick");
+    defer_act(&scope, &a);
+    assert_int_equal(pnx_scope_close(&scope, pnx_monotonic_now() + PNX_S(20), NULL, NULL), PNX_OK);
+    set_word(&scripts[0].let_go);
+    set_word(&scripts[1].let_go);
+    wait_idle(room);
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -540,9 +671,7 @@ static void tasks_end_in_real_time_under_a_virtual_clock(void **state)
     assert_true(is_gone(&script));
     wait_for_word(&mule.begun);
     set_word(&mule.let_go);
-    while (!is_gone(&mule)) {
-        sched_yield();
-    }
+    wait_until_gone(&mule);
 }
 
 int main(void)
@@ -563,6 +692,9 @@ int main(void)
         TEST(a_task_does_not_wait_for_itself, with_workers),
         TEST(a_join_has_a_deadline, with_workers),
         TEST(a_task_that_does_not_end_in_time_is_told, with_workers),
+        TEST(a_task_that_was_late_leaves_nothing_behind, with_workers),
+        TEST(a_thread_is_joined_when_it_has_left, with_workers),
+        TEST(tasks_do_not_occupy_all_workers, with_workers),
         TEST(who_waits_for_a_task_outlasts_its_scope, with_workers),
         TEST(a_shutdown_cancels_tasks, with_workers),
         TEST(a_task_may_end_long_before_its_scope, with_workers),
