@@ -244,6 +244,14 @@ static void queue_fallback(unsigned r, bool timed_out, bool same_group)
     enqueue(r, same_group);
 }
 
+/* A fallback does not run beside a release that is late, unless its kind says that it may. */
+static bool may_fall_back(const struct resource *resource)
+{
+    const struct kind_about *kind = about(resource);
+    return kind->fallback != FALLBACK_NONE &&
+           (!resource->late_runs || (kind->kind.flags & PNX_FALLBACK_CONCURRENT) != 0);
+}
+
 void model_end(unsigned r, pnx_status status)
 {
     struct resource *resource = &model.resources[r];
@@ -262,7 +270,7 @@ void model_end(unsigned r, pnx_status status)
     if (!hopeless && !model.over && resource->attempt < kind->kind.retries + 1) {
         resource->uncertain = model.shutting_down; /* it may be past the grace */
         wait_for_retry(r, false);
-    } else if (!hopeless && kind->fallback != FALLBACK_NONE) {
+    } else if (!hopeless && may_fall_back(resource)) {
         queue_fallback(r, false, false);
     } else {
         finish(r, PNX_FAILED);
@@ -275,6 +283,8 @@ static void overdue(unsigned r)
     const struct kind_about *kind = about(resource);
     resource->last = PNX_ETIMEOUT;
     model.tally.timed_out++;
+    resource->late_many = resource->late_runs;
+    resource->late_runs = true;
     if (resource->settled) { /* an earlier attempt has given it back meanwhile */
         model.tally.completed++;
         finish(r, PNX_DONE);
@@ -408,8 +418,10 @@ static pnx_status complete_late(unsigned r, pnx_status status)
 {
     struct resource *resource = &model.resources[r];
     model.tally.late++;
-    if (status != PNX_OK && status != PNX_EALREADY)
+    if (status != PNX_OK && status != PNX_EALREADY) {
+        resource->late_runs = resource->late_many;
         return PNX_ETIMEOUT;
+    }
     switch (resource->state) {
     case PNX_QUEUED:
     case PNX_RUNNING:
@@ -525,7 +537,7 @@ pnx_status model_start(unsigned r, const pnx_release *why)
         }
         model.tally.schedule_failed += model.over;
         /* Whoever drops in a registry that is shut down runs the fallback, if there is one. */
-        if (model.over && about(resource)->fallback != FALLBACK_NONE)
+        if (model.over && may_fall_back(resource))
             resource->fallback = true;
     }
     resource->state = PNX_RUNNING;

@@ -43,6 +43,7 @@ struct resource {
     unsigned kind, rank, attempt;
     pnx_reason reason;
     bool fallback, pending, settled, timed_out, leaked, inline_run, counted;
+    bool late_runs, late_many; /* attempts that were declared late and have not come back */
     bool ended_by_late; /* or forgotten: its id is stale */
     bool uncertain;     /* a shutdown may have ended it in more than one way */
     pnx_status last;

@@ -64,6 +64,10 @@ struct kind_about kinds[] = {
           .flags = PNX_FALLBACK_CONCURRENT | PNX_IDEMPOTENT, HAS_FALLBACK),
      .then = PNX_PENDING,
      .fallback = FALLBACK_PENDS},
+    {KIND("pending idempotent, rescued", .timeout = 3 * TICK, .retries = 1,
+          .flags = PNX_IDEMPOTENT, .priority = PNX_LOW, HAS_FALLBACK),
+     .then = PNX_PENDING,
+     .fallback = FALLBACK_WORKS},
     {KIND("pending for ever", .timeout = PNX_FOREVER), .then = PNX_PENDING},
     {KIND("pending after a failure", .retries = 1, .timeout = 4 * TICK),
      .fails_first = 1,
@@ -415,8 +419,8 @@ static void release_batch(const struct step *step)
                   : waits                                        ? WAITED
                                                                  : SCHEDULED;
     unsigned ranks[HANDLES];
-    for (size_t i = 0; i < count; i++)
-        ranks[i] = model.resources[asked[i]].rank;
+    for (size_t i = 0; i < count; i++) /* of one priority all are in the order given */
+        ranks[i] = request.set_priority ? 0 : model.resources[asked[i]].rank;
     for (int rank = PNX_PRIORITY_COUNT - 1; rank >= 0; rank--)
         for (size_t i = 0; i < count; i++)
             if (fate[i] != ALREADY && (int)ranks[i] == rank &&
@@ -455,8 +459,6 @@ static void release_many(const struct step *step, bool of_kind)
             asked[count++] = r;
     for (size_t i = 0; i < count; i++)
         (void)model_schedule(asked[i], reason_of(&request), rank_of(&request), true);
-    if (request.set_priority) /* into one rank, but the higher ones first: not told apart here */
-        model.group++;
     stepping_begins();
     sweeping = true;
     pnx_batch_result result;
@@ -706,7 +708,7 @@ static void nest(unsigned r, const pnx_release *why)
         break;
     }
     if (r % 16 == 0) {
-        if (!model.resources[r].inline_run && !model.over)
+        if (!model.resources[r].inline_run && !model.over && !model.shutting_down)
             expect("step inside", (long long)pnx_registry_step(registry, SIZE_MAX), 0);
         expect_status("wait_idle inside", pnx_registry_wait_idle(registry, PNX_FOREVER),
                       PNX_EDEADLOCK);
@@ -1044,6 +1046,7 @@ static void random_programs_do_what_the_model_says(void **state)
         program_make(&program, given ? seed : pnx__random_next(&random));
         if (!fails(&program))
             continue;
+        fprintf(stderr, "%s; shrinking...\n", model.failure);
         program_shrink(&program, fails, 3000);
         (void)fails(&program);
         tell(&program);

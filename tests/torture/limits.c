@@ -49,6 +49,12 @@ static void *take_all_and_end(void *registry)
     return NULL;
 }
 
+static void *step_all(void *registry)
+{
+    assert_int_equal(pnx_registry_wait_idle(registry, PNX_FOREVER), PNX_OK);
+    return NULL;
+}
+
 static void slots_come_back_from_threads_that_end(void **state)
 {
     (void)state;
@@ -61,7 +67,6 @@ static void slots_come_back_from_threads_that_end(void **state)
         assert_int_equal(pthread_create(&thread, NULL, take_all_and_end, registry), 0);
         pthread_join(thread, NULL);
         /* Stepped by a thread that ends too: else it is this one that has them set aside. */
-        void *step_all(void *);
         assert_int_equal(pthread_create(&thread, NULL, step_all, registry), 0);
         pthread_join(thread, NULL);
     }
@@ -71,12 +76,6 @@ static void slots_come_back_from_threads_that_end(void **state)
     pnx_stats_done(&stats);
     assert_int_equal(pnx_registry_shutdown(registry, NULL, NULL, NULL), PNX_OK);
     assert_int_equal(pnx_registry_destroy(registry, NULL), PNX_OK);
-}
-
-void *step_all(void *registry)
-{
-    assert_int_equal(pnx_registry_wait_idle(registry, PNX_FOREVER), PNX_OK);
-    return NULL;
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
