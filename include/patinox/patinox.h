@@ -4,6 +4,7 @@
 #define PATINOX_PATINOX_H
 
 #include <patinox/base.h>
+#include <patinox/cache.h>
 #include <patinox/guard.h>
 #include <patinox/kind.h>
 #include <patinox/monitor.h>
