@@ -465,6 +465,52 @@ static void blocking_kinds_have_half_of_the_workers(void **state)
     pnx_test_resource_free(b);
 }
 
+/* All workers sleep; the end that makes room comes from a thread that is none of them. */
+static void an_end_elsewhere_wakes_a_worker(void **state)
+{
+    pnx_registry *registry = with_workers(2);
+    pnx_test_resource *b = pnx_test_resource_new("b", NULL);
+    pnx_test_always(b, PNX_TEST_PEND);
+    for (int i = 0; i < 20; i++)
+        dropped(registry, other_kind, b);
+    for (unsigned i = 1; i <= 20; i++) {
+        assert_ok(pnx_test_wait_begun(b, i, PNX_TEST_PATIENCE));
+        wait_until(atomic_load(&registry->idle) == 2);
+        pnx_token token;
+        assert_true(pnx_test_token(b, i, &token));
+        assert_ok(pnx_complete(token, PNX_OK));
+    }
+    assert_idle(registry);
+    finish(registry);
+    pnx_test_resource_free(b);
+}
+
+/* What is given back to the queue does not count against its limit any more. */
+static pnx_status interrupt(pnx_test_resource *resource, const pnx_release *why)
+{
+    dropped(interrupted, critical_kind, urgent);
+    return pnx_test_release(resource, why);
+}
+
+PNX_KIND(many, pnx_test_resource *, interrupt, .max_concurrency = 40);
+
+static void a_batch_given_back_gives_its_places_back(void **state)
+{
+    interrupted = with_workers(1);
+    urgent = pnx_test_resource_new("urgent", NULL);
+    pnx_test_resource *b = pnx_test_resource_new("b", NULL);
+    for (int i = 0; i < 2000; i++)
+        dropped(interrupted, normal_kind, b);
+    for (size_t i = effort(1000); i > 0; i--)
+        dropped(interrupted, many_kind, b);
+    assert_idle(interrupted);
+    for (uint32_t i = 0; i < atomic_load(&interrupted->kind_count); i++)
+        assert_int_equal(atomic_load(&interrupted->kinds[i])->running, 0);
+    finish(interrupted);
+    pnx_test_resource_free(urgent);
+    pnx_test_resource_free(b);
+}
+
 /* A limit is a limit for releases that run inline in their callers, too. */
 static void *close_it(void *id)
 {
@@ -559,6 +605,8 @@ int main(void)
         cmocka_unit_test(a_worker_keeps_the_order),
         cmocka_unit_test(a_batch_yields_to_a_higher_priority),
         cmocka_unit_test(blocking_kinds_have_half_of_the_workers),
+        cmocka_unit_test(an_end_elsewhere_wakes_a_worker),
+        cmocka_unit_test(a_batch_given_back_gives_its_places_back),
         cmocka_unit_test(inline_releases_keep_to_the_limit),
         with_fixture(the_backlog_does_not_drift),
         cmocka_unit_test(workers_that_stall_do_not_make_it_drift),

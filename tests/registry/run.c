@@ -436,6 +436,20 @@ static void an_idempotent_kind_is_retried_when_it_is_late(void **state)
     assert_int_equal(counts(f->registry).retried, 1);
 }
 
+/* A second release might do harm while the first still runs: no retry, though some are left. */
+static void others_are_abandoned_when_they_are_late(void **state)
+{
+    struct fixture *f = *state;
+    pnx_test_always(f->a, PNX_TEST_PEND);
+    const pnx_id first = dropped(f->registry, tough_kind, f->a);
+    const pnx_id second = dropped(f->registry, backed_kind, f->a);
+    run_for(f, PNX_S(20));
+    assert_int_equal(pnx_registry_state(f->registry, first), PNX_ABANDONED);
+    assert_int_equal(pnx_registry_state(f->registry, second), PNX_ABANDONED);
+    assert_int_equal(pnx_test_recorded(f->a).attempts, 2);
+    assert_int_equal(pnx_test_recorded(f->a).fallbacks, 0);
+}
+
 /* Late success while the retry waits: given back, and the retry does not run. */
 static void a_late_success_while_waiting_is_the_end(void **state)
 {
@@ -775,6 +789,7 @@ int main(void)
         with_fixture(a_late_success_settles_what_was_abandoned),
         with_fixture(a_late_failure_changes_nothing),
         with_fixture(an_idempotent_kind_is_retried_when_it_is_late),
+        with_fixture(others_are_abandoned_when_they_are_late),
         with_fixture(a_late_success_while_waiting_is_the_end),
         with_fixture(a_late_success_while_queued_is_the_end),
         with_fixture(a_late_success_while_the_retry_runs_settles_it),

@@ -312,12 +312,15 @@ static void idle_costs_nothing(void **state)
     pnx_test_resource_free(b);
 }
 
-/* Dropped one at a time into the sleep of the workers: no wake-up is lost. */
+/* Dropped one at a time, just when the workers are about to sleep: no wake-up is lost. */
 static void no_wake_up_is_lost(void **state)
 {
     pnx_registry *registry = with_workers(2);
     pnx_test_resource *b = pnx_test_resource_new("b", NULL);
-    for (size_t i = 1, rounds = effort(20000); i <= rounds; i++) {
+    pnx__random random = seeded();
+    for (size_t i = 1, rounds = effort(60000); i <= rounds; i++) {
+        for (uint64_t spin = pnx__random_below(&random, 500); spin > 0; spin--)
+            pnx__pause();
         dropped(registry, plain_kind, b);
         if (i % 3 == 0)
             assert_ok(pnx_test_wait_begun(b, (unsigned)i, PNX_TEST_PATIENCE));
