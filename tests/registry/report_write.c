@@ -212,6 +212,7 @@ static void without_memory_they_are_shown_one_by_one(void **state)
                      "        id 00000000-0000-0002-0000-000000000000\n"
                      "      1 thing from many.c:1 (make): held; 1ns old; 1 byte\n");
     assert_has(text, "  and 70 more\n");
+    assert_int_equal(lines_of(text), 1 + 2 * 50 + 1);
     free(text);
 }
 
@@ -454,6 +455,17 @@ static void frames_have_symbols_objects_or_addresses(void **state)
     free(text);
 }
 
+/* A call at the very end of a function returns to where the next one begins. */
+static void a_frame_belongs_to_the_call_before_it(void **state)
+{
+    pnx_survivor survivor = {.state = PNX_LIVE, .kind = "k"};
+    survivor.frames[0] = dlsym(RTLD_DEFAULT, "qsort");
+    char *text = text_of(&(pnx_report){.survivors = &survivor, .survivor_count = 1});
+    assert_has(text, "        reserved in ");
+    assert_null(strstr(text, "qsort+0x0"));
+    free(text);
+}
+
 static void all_sixteen_frames_are_shown(void **state)
 {
     pnx_survivor survivor = {.state = PNX_LIVE, .kind = "k"};
@@ -541,6 +553,7 @@ int main(void)
         cmocka_unit_test(json_is_stable),
         cmocka_unit_test(an_empty_report_is_json),
         cmocka_unit_test(frames_have_symbols_objects_or_addresses),
+        cmocka_unit_test(a_frame_belongs_to_the_call_before_it),
         cmocka_unit_test(all_sixteen_frames_are_shown),
         cmocka_unit_test(a_stream_that_fails_is_told),
         cmocka_unit_test(done_frees_all_and_may_be_repeated),
