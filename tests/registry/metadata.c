@@ -105,6 +105,7 @@ static void what_is_wrong_is_refused(void **state)
                      PNX_ENOTFOUND);
     set(f, id, "k", "x");
     assert_ok(pnx_unregister(f->registry, id, NULL, NULL));
+    assert_null(pnx__slot_of(f->registry, id)->meta);
     assert_int_equal(pnx_resource_set_metadata(f->registry, id, "k", "x", &err), PNX_EALREADY);
     assert_int_equal(pnx_resource_get_metadata(f->registry, id, "k", text, 4, NULL), PNX_EALREADY);
     /* The next resource in its slot has none of it. */

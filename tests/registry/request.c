@@ -325,7 +325,20 @@ static void a_batch_goes_by_priority_then_in_the_order_given(void **state)
         many[i] = pnx_test_resource_new(name, f->log);
         ids[i] = put(f->registry, kinds[i % 3], many[i]);
     }
+    pnx_test_monitor_clear(f->monitor);
     assert_ok(pnx_release_batch(f->registry, ids, 6, NULL, PNX_FOREVER, NULL));
+    /* Queued in that order, too: a worker that is free at once begins with the right one. */
+    pnx_event event;
+    static const pnx_priority queued[] = {PNX_HIGH,   PNX_HIGH, PNX_NORMAL,
+                                          PNX_NORMAL, PNX_LOW,  PNX_LOW};
+    size_t begin = 0;
+    while (pnx_test_monitor_at(f->monitor, begin, &event) && event.type == PNX_EVENT_REGISTERED)
+        begin++; /* told only now */
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(pnx_test_monitor_at(f->monitor, begin + i, &event));
+        assert_int_equal(event.type, PNX_EVENT_SCHEDULED);
+        assert_int_equal(event.priority, queued[i]);
+    }
     assert_string_equal(pnx_test_log_text(f->log), "release b\nrelease e\nrelease c\nrelease f\n"
                                                    "release a\nrelease d\n");
     /* All of one priority: in the order given, whatever their kinds say. */
