@@ -17,14 +17,14 @@
 struct script {
     struct room *room;
     pnx_status answer;
-    bool stubborn;           /* does not end when it is canceled, but when it is let go */
+    pid_t thread;
     _Atomic uint32_t let_go; /* futex */
     _Atomic uint32_t begun;  /* futex */
     _Atomic unsigned ended;
     char name[16];
     char reason[80];
+    bool stubborn; /* does not end when it is canceled, but when it is let go */
     bool blocked[NSIG];
-    pid_t thread;
 };
 
 static void wait_for_word(_Atomic uint32_t *word)

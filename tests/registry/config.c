@@ -463,7 +463,7 @@ static void the_table_covers_the_whole_structure(void **state)
     assert_true(sizeof(pnx_config) - end < 8);
 }
 
-/* A file of the source tree; too short for none of them. */
+/* A file of the source tree, until the next call. */
 static char *source_file(const char *path)
 {
     const char *source = getenv("SOURCE");
@@ -471,9 +471,10 @@ static char *source_file(const char *path)
     snprintf(name, sizeof name, "%s/%s", source ? source : ".", path);
     FILE *file = fopen(name, "r");
     assert_non_null(file);
-    char *text = calloc(1, 1 << 20);
-    assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
+    static char text[1 << 20];
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
+    assert_true(text[0] != '\0');
     return text;
 }
 
@@ -490,11 +491,11 @@ static void the_documentation_has_the_same_table(void **state)
         const char *at = strstr(from, row); /* in the same order */
         if (!at) {
             fail_msg("docs/configuration.md should have: %s", row + 1);
+            return;
         }
         from = at + 1;
     }
     assert_null(strstr(from, "\n| `")); /* and no more fields */
-    free(doc);
 }
 
 static void the_header_names_the_same_variables(void **state)
@@ -512,7 +513,6 @@ static void the_header_names_the_same_variables(void **state)
         }
     }
     assert_int_equal(named, 0);
-    free(header);
 }
 
 int main(void)

@@ -72,8 +72,10 @@ struct pnx__scope *pnx__anchor_scope(const pnx_scope *handle)
     if (!is_open(word, handle->generation)) {
         return NULL;
     }
-    return (struct pnx__scope *)(uintptr_t)atomic_load_explicit(&slot->value[0],
-                                                                memory_order_relaxed);
+    const uint64_t value = atomic_load_explicit(&slot->value[0], memory_order_relaxed);
+    struct pnx__scope *scope;
+    memcpy(&scope, &value, sizeof scope);
+    return scope;
 }
 
 bool pnx__anchor_claim(pnx__slot *slot, uint32_t generation)

@@ -111,10 +111,10 @@ void pnx__chain_init(struct pnx__scope *scope);
 void pnx__chain_begin(struct pnx__scope *scope, size_t floor, uint32_t flags);
 /* The same in this thread, one release after the other: for use from inside a release. What cannot
  * be waited for there is left to the chain: PNX_ETIMEOUT. */
-pnx_status pnx__chain_inline(struct pnx__scope *scope, size_t floor, uint32_t flags,
+pnx_status pnx__chain_inline(struct pnx__scope *root, size_t floor, uint32_t flags,
                              pnx_time deadline);
 /* In a fork child: what the kinds say about forks. The scope is over, its block freed. */
-void pnx__chain_in_child(struct pnx__scope *scope);
+void pnx__chain_in_child(struct pnx__scope *root);
 void pnx__chain_record(struct pnx__scope *scope, pnx_id id, const pnx_kind *kind,
                        const pnx_site *site, pnx_status status);
 

@@ -32,13 +32,13 @@ struct field {
     size_t offset, size;
     const char *variable;
     enum type type;
+    bool has_sign;
     uint64_t low, high;
     const char *low_field, *high_field; /* the bound is the value of a field above this one */
     uint64_t standard;
     uint64_t (*compute)(const pnx_config *); /* the default, if it depends */
     const char *standard_text;               /* in words, if the value does not say it */
     const char *choices[4];
-    bool has_sign;
 };
 
 #define FIELD(NAME) #NAME, offsetof(pnx_config, NAME), sizeof(((pnx_config *)NULL)->NAME)
@@ -130,8 +130,8 @@ static const struct field fields[] = {
     {FIELD(at_exit), "PATINOX_AT_EXIT", CHOICE, .choices = {"drain", "report", "nothing"}},
     {FIELD(exit_grace), "PATINOX_EXIT_GRACE", SPAN, .low = 1, .high = PNX_S(3600),
      .standard = PNX_S(2)},
-    {FIELD(leak_exit_status), "PATINOX_LEAK_EXIT_STATUS", NUMBER, .low = 0, .high = 255,
-     .has_sign = true, .standard_text = "0: off"},
+    {FIELD(leak_exit_status), "PATINOX_LEAK_EXIT_STATUS", NUMBER, .has_sign = true, .low = 0,
+     .high = 255, .standard_text = "0: off"},
     {FIELD(leak_report), "PATINOX_LEAK_REPORT", TEXT, .low = 1, .high = 255,
      .standard_text = "off"},
     {FIELD(timing), "PATINOX_TIMING", CHOICE, .choices = {"sampled", "all", "none"}},
