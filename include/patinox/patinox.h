@@ -8,6 +8,7 @@
 #include <patinox/guard.h>
 #include <patinox/kind.h>
 #include <patinox/monitor.h>
+#include <patinox/pool.h>
 #include <patinox/registry.h>
 #include <patinox/scope.h>
 #include <patinox/task.h>

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What becomes of an entry between two leases. All with the lock held but the hook.
+ *
+ * An entry is "ours" when this thread has moved its word to a state that nobody else leaves.
+ */
+#include "pool/internal.h"
+
+#include "base/text.h"
+
+/* Idle and leased come and go without the lock. */
+static bool counted(unsigned state)
+{
+    return state != PNX__POOL_IDLE && state != PNX__POOL_LEASED;
+}
+
+static void count(pnx_pool *pool, unsigned from, unsigned to)
+{
+    if (counted(from))
+        pool->count[from]--;
+    if (counted(to))
+        pool->count[to]++;
+}
+
+static void set(pnx_pool *pool, pnx__pool_entry *entry, unsigned state)
+{
+    const uint64_t word = atomic_load_explicit(&entry->word, memory_order_relaxed);
+    count(pool, pnx__pool_state(word), state);
+    /* seq_cst: an idle entry must be visible before its giver looks for waiters (see lease.c). */
+    atomic_store_explicit(&entry->word, pnx__pool_with(word, state), memory_order_seq_cst);
+}
+
+void pnx__pool_emptied(pnx_pool *pool, pnx__pool_entry *entry)
+{
+    set(pool, entry, PNX__POOL_EMPTY);
+    pool->size--;
+    pool->stats.destroyed++;
+}
+
+void pnx__pool_leave_entry(pnx_pool *pool, pnx__pool_entry *entry)
+{
+    if (entry->gone)
+        pnx__pool_emptied(pool, entry);
+    else
+        set(pool, entry, PNX__POOL_CLOSING);
+}
+
+void pnx__pool_close_entry(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
+{
+    if (entry->gone) {
+        pnx__pool_emptied(pool, entry);
+        return;
+    }
+    set(pool, entry, PNX__POOL_CLOSING);
+    entry->noted = true; /* until its release is asked for it is in this list, and in no other */
+    entry->next = after->close;
+    after->close = entry;
+}
+
+void pnx__pool_send(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry,
+                    enum pnx__pool_job_type type)
+{
+    const pnx_pool_config *config = &pool->config;
+    const pnx_duration limit = type == PNX__JOB_CREATE     ? config->create_timeout
+                               : type == PNX__JOB_VALIDATE ? config->validate_timeout
+                                                           : config->reset_timeout;
+    set(pool, entry, type == PNX__JOB_CREATE ? PNX__POOL_CREATING : PNX__POOL_CHECKING);
+    entry->job.type = type;
+    entry->job.begun = false;
+    entry->job.told_late = false;
+    entry->job.started = pnx__precise(pool->registry);
+    entry->job.deadline = pnx_time_after(entry->job.started, limit);
+    entry->next = after->jobs;
+    after->jobs = entry;
+    if (type == PNX__JOB_CREATE)
+        pnx__pool_tick_by(pool, after, entry->job.deadline);
+}
+
+/* Moves an idle entry, and nothing else, to `state`. */
+static bool claim(pnx__pool_entry *entry, unsigned state, uint64_t add)
+{
+    uint64_t word = pnx__pool_word(entry);
+    return pnx__pool_state(word) == PNX__POOL_IDLE &&
+           /* Acquire and release: pairs with the return that made it idle. */
+           atomic_compare_exchange_strong_explicit(&entry->word, &word,
+                                                   pnx__pool_with(word, state) + add,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Somebody else has released it, and the pool has just found out. */
+static void tell_lost(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
+{
+    pool->stats.lost++;
+    pnx__pool_note(pool, after, PNX_POOL_LOST, entry, NULL);
+}
+
+static pnx__pool_entry *best_idle(pnx_pool *pool)
+{
+    pnx__pool_entry *best = NULL;
+    int64_t best_rank = 0;
+    const uint32_t span = atomic_load_explicit(&pool->span, memory_order_relaxed);
+    for (uint32_t i = 0; i < span; i++) {
+        pnx__pool_entry *entry = &pool->entries[i];
+        /* seq_cst: a waiter's half of the Dekker pair with a return (see lease.c). */
+        const uint64_t word = atomic_load_explicit(&entry->word, memory_order_seq_cst);
+        if (pnx__pool_state(word) != PNX__POOL_IDLE)
+            continue;
+        const int64_t rank =
+            pool->config.order == PNX_POOL_FIFO
+                ? -(int64_t)atomic_load_explicit(&entry->stamp, memory_order_relaxed)
+                : atomic_load_explicit(&entry->used, memory_order_relaxed);
+        if (best == NULL || rank > best_rank) {
+            best = entry;
+            best_rank = rank;
+        }
+    }
+    return best;
+}
+
+pnx__pool_entry *pnx__pool_claim(pnx_pool *pool, pnx__pool_after *after, bool check)
+{
+    const pnx_time now = pnx__tick_time(pool->registry);
+    pnx__pool_entry *entry;
+    while ((entry = best_idle(pool)) != NULL) {
+        if (pnx__pool_lost(entry)) {
+            if (claim(entry, PNX__POOL_LEASED, 0)) {
+                if (!entry->gone)
+                    tell_lost(pool, after, entry);
+                pnx__pool_close_entry(pool, after, entry);
+            }
+            continue;
+        }
+        const bool stale = pool->config.manager->validate != NULL &&
+                           now - atomic_load_explicit(&entry->used, memory_order_relaxed) >=
+                               pool->config.validate_window;
+        if (!stale) {
+            if (claim(entry, PNX__POOL_LEASED, PNX__POOL_SERIAL_ONE))
+                return entry;
+            continue;
+        }
+        if (!check)
+            return NULL;
+        if (claim(entry, PNX__POOL_LEASED, 0))
+            pnx__pool_send(pool, after, entry, PNX__JOB_VALIDATE);
+    }
+    return NULL;
+}
+
+static bool too_many(pnx_pool *pool)
+{
+    return pool->size - pool->count[PNX__POOL_CLOSING] > pool->max;
+}
+
+void pnx__pool_give(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
+{
+    const uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    const uint64_t word = atomic_load_explicit(&entry->word, memory_order_relaxed);
+    const bool lost = pnx__pool_lost(entry);
+    if ((gate & PNX__GATE_CLOSED) != 0 || (word & PNX__POOL_EVICT) != 0 || too_many(pool) || lost) {
+        if (lost && !entry->gone)
+            tell_lost(pool, after, entry);
+        pnx__pool_close_entry(pool, after, entry);
+        return;
+    }
+    count(pool, pnx__pool_state(word), PNX__POOL_IDLE);
+    atomic_store_explicit(&entry->used, pnx__tick_time(pool->registry), memory_order_relaxed);
+    atomic_store_explicit(&entry->stamp,
+                          atomic_fetch_add_explicit(&pool->turn, 1, memory_order_relaxed),
+                          memory_order_relaxed);
+    pnx__pool_waiter *head = (gate & PNX__GATE_SUSPENDED) == 0 ? pnx__pool_head(pool) : NULL;
+    if (head != NULL) {
+        /* Release: what the job, or who returned it, did with it. */
+        atomic_store_explicit(&entry->word,
+                              pnx__pool_with(word, PNX__POOL_LEASED) + PNX__POOL_SERIAL_ONE,
+                              memory_order_release);
+        pnx__pool_hand(pool, after, head, entry);
+    } else {
+        /* seq_cst: as in `set`. */
+        atomic_store_explicit(&entry->word, pnx__pool_with(word, PNX__POOL_IDLE),
+                              memory_order_seq_cst);
+    }
+}
+
+bool pnx__pool_evict_entry(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
+{
+    if (claim(entry, PNX__POOL_LEASED, 0)) {
+        pnx__pool_close_entry(pool, after, entry);
+        return true;
+    }
+    uint64_t word = pnx__pool_word(entry);
+    do {
+        if ((pnx__pool_state(word) != PNX__POOL_LEASED &&
+             pnx__pool_state(word) != PNX__POOL_CHECKING) ||
+            (word & PNX__POOL_EVICT) != 0)
+            return false;
+        /* Relaxed: the flag stands for itself; its return fails to become idle, and looks. */
+    } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, word | PNX__POOL_EVICT,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+/* The release of its resource has ended, however: the place is free. */
+void pnx__pool_entry_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                           pnx_status outcome)
+{
+    pnx__pool_entry *entry = pnx__container_of(hook, pnx__pool_entry, hook);
+    pnx_pool *pool = entry->pool;
+    pnx__pool_after after = {0};
+    (void)id;
+    (void)kind;
+    (void)site;
+    (void)outcome;
+    pnx__pool_enter(pool);
+    pnx__pool_lock(pool);
+    entry->gone = true;
+    const bool idle = claim(entry, PNX__POOL_LEASED, 0);
+    const unsigned state = pnx__pool_state(pnx__pool_word(entry));
+    if (state != PNX__POOL_CLOSING)
+        tell_lost(pool, &after, entry);
+    if (idle || (state == PNX__POOL_CLOSING && !entry->noted))
+        pnx__pool_emptied(pool, entry);
+    else
+        (void)pnx__pool_evict_entry(pool, &after, entry); /* who has it finds out when it returns */
+    pnx__pool_serve(pool, &after);
+    pnx__pool_unlock(pool, &after);
+    pnx__pool_leave(pool);
+}
