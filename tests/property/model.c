@@ -158,6 +158,10 @@ static void check_turn(unsigned r)
     for (unsigned higher = rank + 1; higher < PNX_PRIORITY_COUNT; higher++)
         if (first_of(higher, true) != NULL && !rank_has_risen(rank))
             model_fail("order: resource %u of rank %u starts before rank %u", r, rank, higher);
+    for (unsigned i = 0; model.queue[rank][i].group != entry->group; i++)
+        if (model.resources[model.queue[rank][i].resource].kind == model.resources[r].kind)
+            model_fail("order: resource %u starts before resource %u of the same kind and rank %u",
+                       r, model.queue[rank][i].resource, rank);
     const struct entry *first = first_of(rank, true);
     if (!is_capped(model.resources[r].kind) && first != NULL && entry->group != first->group)
         model_fail("order: resource %u starts before resource %u of the same rank %u", r,
