@@ -141,6 +141,69 @@ static void it_balances_under_any_load(void **state)
     pnx_test_resource_free(load.hopeless);
 }
 
+/* Counters of many threads make a snapshot slow, so that much happens while it is taken. */
+enum { BYSTANDERS = 150 };
+
+struct bystander {
+    pthread_t thread;
+    struct load *load;
+};
+
+static void *stand_by(void *argument)
+{
+    struct bystander *self = argument;
+    (void)pnx_release_now(self->load->registry,
+                          put(self->load->registry, quick_kind, self->load->fine), PNX_FOREVER,
+                          NULL);
+    atomic_fetch_add(&self->load->snapshots, 1);
+    while (atomic_load(&self->load->stop) == 0)
+        pnx__futex_wait(&self->load->stop, 0, PNX_FOREVER);
+    return NULL;
+}
+
+static void *drop_and_close(void *argument)
+{
+    struct load *load = argument;
+    for (size_t i = 0; atomic_load(&load->stop) == 0; i++) {
+        const pnx_id id = put(load->registry, quick_kind, load->fine);
+        if (i % 2 == 0)
+            (void)pnx_release_later(load->registry, id, NULL);
+        else
+            (void)pnx_release_now(load->registry, id, PNX_FOREVER, NULL);
+    }
+    return NULL;
+}
+
+static void a_slow_snapshot_balances_too(void **state)
+{
+    struct load load = {.registry = with_workers(2)};
+    struct bystander bystanders[BYSTANDERS];
+    pthread_t droppers[2];
+    load.fine = pnx_test_resource_new("fine", NULL);
+    for (int i = 0; i < BYSTANDERS; i++) {
+        bystanders[i].load = &load;
+        assert_int_equal(pthread_create(&bystanders[i].thread, NULL, stand_by, &bystanders[i]), 0);
+    }
+    wait_until(atomic_load(&load.snapshots) == BYSTANDERS);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&droppers[i], NULL, drop_and_close, &load), 0);
+    size_t wrong = 0;
+    for (size_t i = effort(20000); i > 0; i--) {
+        const pnx_counts now = counts(load.registry);
+        wrong += !balances(&now);
+    }
+    atomic_store(&load.stop, 1);
+    pnx__futex_wake(&load.stop, UINT_MAX);
+    for (int i = 0; i < 2; i++)
+        pthread_join(droppers[i], NULL);
+    for (int i = 0; i < BYSTANDERS; i++)
+        pthread_join(bystanders[i].thread, NULL);
+    assert_int_equal(wrong, 0);
+    assert_idle(load.registry);
+    finish(load.registry);
+    pnx_test_resource_free(load.fine);
+}
+
 static void *register_one(void *registry)
 {
     (void)dropped(registry, &empty_kind, NULL);
@@ -338,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_balances_under_any_load),
+        cmocka_unit_test(a_slow_snapshot_balances_too),
         cmocka_unit_test(threads_come_and_go),
         with_fixture(each_state_has_its_gauge),
         with_fixture(counters_agree_with_the_events),
