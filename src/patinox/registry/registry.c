@@ -173,6 +173,7 @@ pnx_status pnx_registry_destroy(pnx_registry *registry, pnx_error *err)
         return pnx_fail(err, PNX_EBUSY, "registry %s: a monitor does not return",
                         registry->name);
     registry->hub = NULL;
+    (void)pnx_registry_forget_failed(registry); /* with what is known of them */
     pnx__signals_forget(registry);
     pnx__process_remove(registry);
     free_parts(registry);

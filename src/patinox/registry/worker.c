@@ -322,11 +322,15 @@ void pnx__workers_give_up(struct pnx_registry *registry)
 
 unsigned pnx__workers_left(struct pnx_registry *registry)
 {
-    pnx__workers_join_ended(registry);
-    pthread_mutex_lock(&registry->dispatch);
-    const unsigned left = registry->workers_alive;
-    pthread_mutex_unlock(&registry->dispatch);
-    return left;
+    for (;;) {
+        pnx__workers_join_ended(registry);
+        pthread_mutex_lock(&registry->dispatch);
+        const unsigned left = registry->workers_alive, entries = registry->worker_count;
+        pthread_mutex_unlock(&registry->dispatch);
+        if (entries == left)
+            return left;
+        /* One has ended just now: it is on its last lines, and they are about this registry. */
+    }
 }
 
 void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline)
