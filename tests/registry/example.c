@@ -11,7 +11,7 @@
 #include <patinox/patinox.h>
 #include <patinox/test.h>
 
-/* The thing is the test's, its kind is as in the program: what is tested is how it is given back. */
+/* The thing is the test's, its kind is the program's: what is tested is how it is given back. */
 PNX_KIND(conn, pnx_test_resource *, pnx_test_release, .priority = PNX_HIGH, .timeout = PNX_MS(500),
          .retries = 1, .retry_delay = PNX_MS(100), .fallback = pnx_test_fallback);
 

@@ -231,6 +231,35 @@ static void the_example_is_the_one_that_runs(void **state)
     free(page);
 }
 
+static unsigned count_tests(const char *program)
+{
+    static const char *const entries[] = {"\n        cmocka_unit_test(", "\n        with_fixture("};
+    char name[64];
+    unsigned count = 0;
+    snprintf(name, sizeof name, "tests/%s.c", program);
+    char *code = contents(name);
+    for (int i = 0; i < 2; i++)
+        for (char *at = code; (at = strstr(at, entries[i])) != NULL; at++)
+            count++;
+    free(code);
+    return count;
+}
+
+/* "| `registry/run` | 38 | …" */
+static void the_numbers_of_tests_are_true(void **state)
+{
+    char *page = contents("docs/testing.md"), program[48];
+    unsigned told, rows = 0;
+    for (char *line = strtok(page, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        if (sscanf(line, "| `%47[a-z_/]` | %u |", program, &told) == 2) {
+            if (told != count_tests(program))
+                fail_msg("docs/testing.md: %s has %u tests", program, count_tests(program));
+            rows++;
+        }
+    assert_true(rows >= 20);
+    free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +273,7 @@ int main(void)
         with_fixture(times_may_be_shown),
         cmocka_unit_test(all_workers_are_occupied),
         cmocka_unit_test(the_example_is_the_one_that_runs),
+        cmocka_unit_test(the_numbers_of_tests_are_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
