@@ -14,8 +14,6 @@
 extern "C" {
 #endif
 
-struct pnx__slot;
-
 /**
  * Zeroed: no scope. One thread at a time; an inner scope may be in another thread than its outer
  * one. A handle, as a guard is: when an outer scope has ended it, it is known to be stale, and

@@ -296,7 +296,7 @@ static void after_a_timeout_the_rest_goes_on_by_itself(void **state)
     assert_contains(err.message, "scope slow: ");
     assert_contains(err.message, "goes on by itself");
     assert_true(result.released <= 1);
-    assert_int_equal(pnx_test_wait_begun(slow, 1, PNX_TEST_PATIENCE), PNX_OK);
+    wait_until_pending(slow);
     assert_int_equal(pnx_test_complete(slow, PNX_OK), PNX_OK);
     assert_int_equal(pnx_test_log_wait(room->log, 3, PNX_TEST_PATIENCE), PNX_OK);
     wait_idle(room);

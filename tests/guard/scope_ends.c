@@ -103,7 +103,7 @@ static void chains_that_follow_each_other_do_not_nest(void **state)
     for (unsigned i = DEEP; i-- > 0;) {
         pnx_scope_drop(&scopes[i]);
     }
-    assert_int_equal(pnx_test_wait_begun(slow, 1, PNX_TEST_PATIENCE), PNX_OK);
+    wait_until_pending(slow);
     assert_int_equal(pnx_test_complete(slow, PNX_OK), PNX_OK);
     assert_int_equal(pnx_test_log_wait(room->log, DEEP, PNX_TEST_PATIENCE), PNX_OK);
     wait_idle(room);
@@ -140,7 +140,7 @@ static void a_scope_that_does_not_end_is_told_of_by_its_name(void **state)
     defer_act(&scope, &a);
     (void)adopt_thing(&scope, room, pending);
     pnx_scope_drop(&scope);
-    assert_int_equal(pnx_test_wait_begun(pending, 1, PNX_TEST_PATIENCE), PNX_OK);
+    wait_until_pending(pending);
     pnx_report report;
     assert_int_equal(pnx_registry_report(room->registry, &report, NULL), PNX_OK);
     assert_int_equal(report.survivor_count, 3);

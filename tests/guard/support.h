@@ -163,4 +163,11 @@ static inline pnx_id adopt_thing(pnx_scope *scope, struct room *room, pnx_test_r
     return id;
 }
 
+/* Waits until a release of it is pending, so that it may be completed. */
+static inline void wait_until_pending(pnx_test_resource *resource)
+{
+    assert_int_equal(pnx_test_wait_begun(resource, 1, PNX_TEST_PATIENCE), PNX_OK);
+    assert_int_equal(pnx_test_wait_running(resource, 0, PNX_TEST_PATIENCE), PNX_OK);
+}
+
 #endif

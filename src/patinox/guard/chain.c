@@ -35,8 +35,8 @@ static pnx__entry *top_of(struct pnx__scope *scope, size_t floor)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-void pnx__chain_record(struct pnx__scope *scope, pnx_id id, const pnx_kind *kind,
-                       const pnx_site *site, pnx_status status)
+static void record(struct pnx__scope *scope, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                   pnx_status status)
 {
     if (status == PNX_ECANCELED && pnx_registry_state(scope->registry, id) != PNX_FAILED) {
         return; /* taken out of the registry: somebody else holds it now */
@@ -238,7 +238,7 @@ static void ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_si
                   pnx_status outcome)
 {
     struct pnx__scope *root = pnx__container_of(hook, struct pnx__scope, hook);
-    pnx__chain_record(root, id, kind, site, outcome);
+    record(root, id, kind, site, outcome);
     go_on(root);
 }
 
@@ -294,7 +294,7 @@ static bool release_inline(struct pnx__scope *root, const pnx__entry *top, pnx_t
             return false;
         }
     }
-    pnx__chain_record(root, about.id, about.kind->kind, about.site, status);
+    record(root, about.id, about.kind->kind, about.site, status);
     return true;
 }
 

@@ -115,8 +115,6 @@ pnx_status pnx__chain_inline(struct pnx__scope *root, size_t floor, uint32_t fla
                              pnx_time deadline);
 /* In a fork child: what the kinds say about forks. The scope is over, its block freed. */
 void pnx__chain_in_child(struct pnx__scope *root);
-void pnx__chain_record(struct pnx__scope *scope, pnx_id id, const pnx_kind *kind,
-                       const pnx_site *site, pnx_status status);
 
 /* task.c: gives up the scope's interest in tasks that were started from serial `floor` on. */
 void pnx__tasks_forget(struct pnx__scope *scope, size_t floor);
