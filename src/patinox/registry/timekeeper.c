@@ -210,8 +210,8 @@ size_t pnx__timekeeper_look(struct pnx_registry *registry)
         fired++;
     pnx_time next = PNX_FOREVER;
     if (!registry->manual) {
+        pnx__workers_join_ended(registry); /* first: it makes room for those who replace them */
         next = look_at_workers(registry, now);
-        pnx__workers_join_ended(registry);
     }
 
     pnx__quiet_check(registry); /* what was given up has ended too */
