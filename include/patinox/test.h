@@ -169,8 +169,7 @@ PNX_API size_t pnx_test_monitor_size(pnx_test_monitor *monitor);
 PNX_API bool pnx_test_monitor_at(pnx_test_monitor *monitor, size_t index, pnx_event *ret);
 PNX_API size_t pnx_test_monitor_count(pnx_test_monitor *monitor, pnx_event_type type);
 /** Events of this type and this resource. */
-PNX_API size_t pnx_test_monitor_count_of(pnx_test_monitor *monitor, pnx_event_type type,
-                                         pnx_id id);
+PNX_API size_t pnx_test_monitor_count_of(pnx_test_monitor *monitor, pnx_event_type type, pnx_id id);
 /** Forgets what was recorded. */
 PNX_API void pnx_test_monitor_clear(pnx_test_monitor *monitor);
 

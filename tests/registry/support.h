@@ -15,9 +15,9 @@
 
 #include "registry/internal.h"
 
+#include <limits.h>
 #include <patinox/guard.h>
 #include <patinox/test.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,8 +189,7 @@ static inline int tear_down(void **state)
 
 static inline void run_for(struct fixture *f, pnx_duration span)
 {
-    pnx_test_run_until(f->registry, &f->clock,
-                       pnx_time_after(pnx_test_clock_now(&f->clock), span));
+    pnx_test_run_until(f->registry, &f->clock, pnx_time_after(pnx_test_clock_now(&f->clock), span));
     assert_balanced(f->registry);
 }
 
