@@ -30,7 +30,7 @@ static void a_name_is_copied(void **state)
 
 static void a_wrong_configuration_is_refused(void **state)
 {
-    pnx_registry *registry = (pnx_registry *)state;
+    pnx_registry *registry = (pnx_registry *)(void *)state;
     pnx_error err = {0};
     assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 1000}, &registry, &err),
                      PNX_EINVAL);

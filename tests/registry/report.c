@@ -37,6 +37,7 @@ static void what_is_held_or_failed_is_listed(void **state)
     run_for(f, PNX_S(2));
     put(f->registry, plain_kind, f->a);
     pnx_auto(plain) reserved = pnx_reserve(plain, f->registry, NULL);
+    assert_ok(reserved.status);
     pnx_test_clock_advance(&f->clock, PNX_S(3));
     pnx_report report = report_of(f->registry);
     assert_int_equal(report.survivor_count, 3);

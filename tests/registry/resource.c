@@ -283,6 +283,7 @@ static void a_walk_sees_each_once(void **state)
     for (int i = 0; i < 5000; i++)
         ids += pnx__id_slot(put(f->registry, &empty_kind, NULL));
     pnx_auto(plain) reserved = pnx_reserve(plain, f->registry, NULL);
+    assert_ok(reserved.status);
     struct walk walk = {.most = SIZE_MAX};
     assert_int_equal(pnx_registry_each(f->registry, note_it, &walk), 5000);
     assert_int_equal(walk.visited, 5000);

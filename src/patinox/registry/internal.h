@@ -173,7 +173,7 @@ _Static_assert(sizeof(pnx__slot) == 2 * PNX__CACHE_LINE, "a slot is two cache li
 
 static inline pnx__slot *pnx__slot_of_link(pnx__link *link)
 {
-    return (pnx__slot *)link; /* its first member */
+    return (pnx__slot *)(void *)link; /* its first member */
 }
 
 /* 4096 slots are 512 KiB: few enough system calls, and little is wasted by a small program. */
