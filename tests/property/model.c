@@ -521,8 +521,7 @@ pnx_status model_start(unsigned r, const pnx_release *why)
     if (model.inline_next == (int)r) {
         model.inline_next = -1;
         if (resource->state != PNX_LIVE)
-            model_fail("resource %u starts inline in state %s", r,
-                       pnx_state_name(resource->state));
+            model_fail("resource %u starts inline in state %s", r, pnx_state_name(resource->state));
         resource->reason = PNX_EXPLICIT;
         resource->due = PNX_FOREVER;
         resource->inline_run = true;
@@ -565,8 +564,7 @@ void model_catch_up(pnx_registry *registry)
         for (unsigned i = 0; i < model.queued[rank];) {
             const unsigned r = model.queue[rank][i].resource;
             struct resource *resource = &model.resources[r];
-            if (!resource->settled ||
-                pnx_registry_state(registry, resource->id) != PNX_DONE) {
+            if (!resource->settled || pnx_registry_state(registry, resource->id) != PNX_DONE) {
                 i++;
                 continue;
             }
@@ -699,10 +697,14 @@ static void check_counts(pnx_registry *registry)
         size_t offset;
     } fields[] = {
 #define FIELD(name) {#name, offsetof(pnx_counts, name)}
-        FIELD(registered), FIELD(live),      FIELD(queued),   FIELD(running),
-        FIELD(waiting),    FIELD(done),      FIELD(failed),   FIELD(abandoned),
-        FIELD(taken),      FIELD(retried),   FIELD(timed_out), FIELD(fallbacks),
-        FIELD(late),       FIELD(schedule_failed), FIELD(leaked),
+        FIELD(registered), FIELD(live),
+        FIELD(queued),     FIELD(running),
+        FIELD(waiting),    FIELD(done),
+        FIELD(failed),     FIELD(abandoned),
+        FIELD(taken),      FIELD(retried),
+        FIELD(timed_out),  FIELD(fallbacks),
+        FIELD(late),       FIELD(schedule_failed),
+        FIELD(leaked),
 #undef FIELD
     };
     const pnx_counts expected = model_counts();
@@ -716,8 +718,8 @@ static void check_counts(pnx_registry *registry)
         memcpy(&a, (const char *)&counts + fields[i].offset, sizeof a);
         memcpy(&b, (const char *)&expected + fields[i].offset, sizeof b);
         if (a != b)
-            model_fail("counts: %s is %llu, expected %llu", fields[i].name,
-                       (unsigned long long)a, (unsigned long long)b);
+            model_fail("counts: %s is %llu, expected %llu", fields[i].name, (unsigned long long)a,
+                       (unsigned long long)b);
     }
 }
 
@@ -732,8 +734,7 @@ void model_check(pnx_registry *registry)
         const pnx_state expected = model_stale(r) ? PNX_DONE : resource->state;
         if (state != expected)
             model_fail("state: resource %u of kind %s is %s, expected %s", r,
-                       about(resource)->kind.name, pnx_state_name(state),
-                       pnx_state_name(expected));
+                       about(resource)->kind.name, pnx_state_name(state), pnx_state_name(expected));
     }
     check_counts(registry);
 }

@@ -44,8 +44,8 @@ struct resource {
     pnx_reason reason;
     bool fallback, pending, settled, timed_out, leaked, inline_run, counted;
     bool late_runs, late_many; /* attempts that were declared late and have not come back */
-    bool ended_by_late; /* or forgotten: its id is stale */
-    bool uncertain;     /* a shutdown may have ended it in more than one way */
+    bool ended_by_late;        /* or forgotten: its id is stale */
+    bool uncertain;            /* a shutdown may have ended it in more than one way */
     pnx_status last;
     pnx_id id;
     pnx_time created, due; /* expiry, retry, or the deadline of what is pending */

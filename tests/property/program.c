@@ -110,7 +110,7 @@ static void without(struct program *into, const struct program *from, size_t fir
            (into->length - first) * sizeof *from->steps);
 }
 
-/* Delta debugging (Zeller and Hildebrandt, 2002) without its subsets: chunks, smaller and smaller. */
+/* Delta debugging (Zeller and Hildebrandt, 2002) without its subsets: ever smaller chunks. */
 void program_shrink(struct program *program, bool (*fails)(const struct program *program),
                     unsigned budget)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A random program for one thread: a list of operations on a fixed number of handles. Operations
- * name handles, never resources, and one that does not fit its handle does nothing; so any part of a
- * program is a program again, which is what shrinking needs.
+ * name handles, never resources, and one that does not fit its handle does nothing; so any part
+ * of a program is a program again, which is what shrinking needs.
  */
 #ifndef TESTS_PROPERTY_PROGRAM_H
 #define TESTS_PROPERTY_PROGRAM_H

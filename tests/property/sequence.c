@@ -37,58 +37,42 @@ struct kind_about kinds[] = {
     {KIND("high", .priority = PNX_HIGH)},
     {KIND("critical", .priority = PNX_CRITICAL)},
     {KIND("fails once", .retries = 2), .fails_first = 1, .fails_with = PNX_EFAILED},
-    {KIND("always fails", .retries = 1, .priority = PNX_LOW),
-     .fails_first = 99,
+    {KIND("always fails", .retries = 1, .priority = PNX_LOW), .fails_first = 99,
      .fails_with = PNX_EBUSY},
-    {KIND("falls back", .priority = PNX_HIGH, HAS_FALLBACK),
-     .fails_first = 99,
-     .fails_with = PNX_EFAILED,
-     .fallback = FALLBACK_WORKS},
-    {KIND("falls back in vain", .retries = 1, HAS_FALLBACK),
-     .fails_first = 99,
-     .fails_with = PNX_EFAILED,
-     .fallback = FALLBACK_FAILS},
-    {KIND("falls back and pends", .timeout = 4 * TICK, HAS_FALLBACK),
-     .fails_first = 99,
-     .fails_with = PNX_EFAILED,
-     .fallback = FALLBACK_PENDS},
+    {KIND("falls back", .priority = PNX_HIGH, HAS_FALLBACK), .fails_first = 99,
+     .fails_with = PNX_EFAILED, .fallback = FALLBACK_WORKS},
+    {KIND("falls back in vain", .retries = 1, HAS_FALLBACK), .fails_first = 99,
+     .fails_with = PNX_EFAILED, .fallback = FALLBACK_FAILS},
+    {KIND("falls back and pends", .timeout = 4 * TICK, HAS_FALLBACK), .fails_first = 99,
+     .fails_with = PNX_EFAILED, .fallback = FALLBACK_PENDS},
     {KIND("pending", .timeout = 5 * TICK), .then = PNX_PENDING},
     {KIND("pending idempotent", .timeout = 3 * TICK, .retries = 2, .flags = PNX_IDEMPOTENT,
           .priority = PNX_HIGH),
      .then = PNX_PENDING},
     {KIND("pending unblocked", .timeout = 2 * TICK, .priority = PNX_LOW,
           .flags = PNX_FALLBACK_CONCURRENT, HAS_FALLBACK),
-     .then = PNX_PENDING,
-     .fallback = FALLBACK_WORKS},
+     .then = PNX_PENDING, .fallback = FALLBACK_WORKS},
     {KIND("pending both", .timeout = 2 * TICK, .retries = 1,
           .flags = PNX_FALLBACK_CONCURRENT | PNX_IDEMPOTENT, HAS_FALLBACK),
-     .then = PNX_PENDING,
-     .fallback = FALLBACK_PENDS},
-    {KIND("pending idempotent, rescued", .timeout = 3 * TICK, .retries = 1,
-          .flags = PNX_IDEMPOTENT, .priority = PNX_LOW, HAS_FALLBACK),
-     .then = PNX_PENDING,
-     .fallback = FALLBACK_WORKS},
+     .then = PNX_PENDING, .fallback = FALLBACK_PENDS},
+    {KIND("pending idempotent, rescued", .timeout = 3 * TICK, .retries = 1, .flags = PNX_IDEMPOTENT,
+          .priority = PNX_LOW, HAS_FALLBACK),
+     .then = PNX_PENDING, .fallback = FALLBACK_WORKS},
     {KIND("pending for ever", .timeout = PNX_FOREVER), .then = PNX_PENDING},
-    {KIND("pending after a failure", .retries = 1, .timeout = 4 * TICK),
-     .fails_first = 1,
-     .fails_with = PNX_EFAILED,
-     .then = PNX_PENDING},
+    {KIND("pending after a failure", .retries = 1, .timeout = 4 * TICK), .fails_first = 1,
+     .fails_with = PNX_EFAILED, .then = PNX_PENDING},
     {KIND("quick", .flags = PNX_QUICK)},
     {KIND("quick fails once", .flags = PNX_QUICK, .retries = 1, .priority = PNX_HIGH),
-     .fails_first = 1,
-     .fails_with = PNX_EFAILED},
+     .fails_first = 1, .fails_with = PNX_EFAILED},
     {KIND("quick pending", .flags = PNX_QUICK, .timeout = 3 * TICK), .then = PNX_PENDING},
     {KIND("one at a time", .max_concurrency = 1, .timeout = 10 * TICK), .then = PNX_PENDING},
     {KIND("two at a time", .max_concurrency = 2, .priority = PNX_HIGH, .timeout = 4 * TICK,
           .retries = 1, .flags = PNX_IDEMPOTENT),
      .then = PNX_PENDING},
-    {KIND("one at a time fails", .max_concurrency = 1, .retries = 1),
-     .fails_first = 99,
+    {KIND("one at a time fails", .max_concurrency = 1, .retries = 1), .fails_first = 99,
      .fails_with = PNX_EFAILED},
     {KIND("blocking", .flags = PNX_BLOCKING)},
-    {KIND("hopeless", .retries = 3, HAS_FALLBACK),
-     .fails_first = 99,
-     .fails_with = PNX_EINVAL,
+    {KIND("hopeless", .retries = 3, HAS_FALLBACK), .fails_first = 99, .fails_with = PNX_EINVAL,
      .fallback = FALLBACK_WORKS},
     {KIND("already gone"), .then = PNX_EALREADY},
     {KIND("drops another"), .nesting = NEST_DROP},
@@ -140,16 +124,15 @@ static void expect(const char *what, long long found, long long expected)
 static void expect_status(const char *what, pnx_status found, pnx_status expected)
 {
     if (found != expected)
-        model_fail("%s: %s, expected %s", what, pnx_status_name(found),
-                   pnx_status_name(expected));
+        model_fail("%s: %s, expected %s", what, pnx_status_name(found), pnx_status_name(expected));
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
 static void reserve(const struct step *step)
 {
-    if (handles[step->handle].holding == RESERVED_GUARD ||
-        handles[step->handle].holding == GUARD || model.count == RESOURCES_MAX)
+    if (handles[step->handle].holding == RESERVED_GUARD || handles[step->handle].holding == GUARD ||
+        model.count == RESOURCES_MAX)
         return;
     const unsigned kind = step->kind % kind_count;
     pnx_error err = {0};
@@ -316,14 +299,13 @@ static void move(unsigned from, unsigned to)
 
 static void register_thing(const struct step *step)
 {
-    if (handles[step->handle].holding == RESERVED_GUARD ||
-        handles[step->handle].holding == GUARD || model.count == RESOURCES_MAX)
+    if (handles[step->handle].holding == RESERVED_GUARD || handles[step->handle].holding == GUARD ||
+        model.count == RESOURCES_MAX)
         return;
     const unsigned kind = step->kind % kind_count;
     const uint64_t value[2] = {model.count, ~(uint64_t)model.count};
     pnx_id id = PNX_ID_NONE;
-    const pnx_status status =
-        pnx_register(registry, &kinds[kind].kind, value, PNX_HERE, &id, NULL);
+    const pnx_status status = pnx_register(registry, &kinds[kind].kind, value, PNX_HERE, &id, NULL);
     const bool full = model.setting.few_slots && model_used() == FEW_SLOTS;
     expect_status("register", status, full ? PNX_ELIMIT : PNX_OK);
     if (status != PNX_OK)
@@ -368,8 +350,7 @@ static void release_later(const struct step *step)
     const unsigned r = handles[step->handle].resource;
     const pnx_request request = request_of(step);
     const bool scheduled = model_schedule(r, reason_of(&request), rank_of(&request), false);
-    expect_status("release_later",
-                  pnx_release_later(registry, model.resources[r].id, &request),
+    expect_status("release_later", pnx_release_later(registry, model.resources[r].id, &request),
                   scheduled ? PNX_OK : PNX_EALREADY);
 }
 
@@ -379,8 +360,7 @@ static void count_outcome(unsigned r, pnx_batch_result *result)
     result->released += outcome == PNX_OK;
     result->abandoned += outcome == PNX_EABANDONED;
     result->pending += outcome == PNX_ETIMEOUT;
-    result->failed +=
-        outcome != PNX_OK && outcome != PNX_EABANDONED && outcome != PNX_ETIMEOUT;
+    result->failed += outcome != PNX_OK && outcome != PNX_EABANDONED && outcome != PNX_ETIMEOUT;
 }
 
 static void check_batch(const char *what, pnx_status status, const pnx_batch_result *found,
@@ -395,9 +375,10 @@ static void check_batch(const char *what, pnx_status status, const pnx_batch_res
     const size_t bad = expected->failed + expected->abandoned;
     expect("batch: failures listed", (long long)found->failure_count,
            (long long)(bad < PNX_BATCH_FAILURES_MAX ? bad : PNX_BATCH_FAILURES_MAX));
-    expect_status(what, status, expected->pending > 0 && waits ? PNX_ETIMEOUT
-                                : bad > 0                      ? PNX_EFAILED
-                                                               : PNX_OK);
+    expect_status(what, status,
+                  expected->pending > 0 && waits ? PNX_ETIMEOUT
+                  : bad > 0                      ? PNX_EFAILED
+                                                 : PNX_OK);
 }
 
 static void release_batch(const struct step *step)
@@ -424,16 +405,15 @@ static void release_batch(const struct step *step)
     for (int rank = PNX_PRIORITY_COUNT - 1; rank >= 0; rank--)
         for (size_t i = 0; i < count; i++)
             if (fate[i] != ALREADY && (int)ranks[i] == rank &&
-                !model_schedule(asked[i], reason_of(&request), rank_of(&request), false) &&
-                !waits)
+                !model_schedule(asked[i], reason_of(&request), rank_of(&request), false) && !waits)
                 fate[i] = ALREADY;
     stepping_begins();
     bool looks = false;
     for (size_t i = 0; i < count; i++)
         looks = looks || fate[i] == WAITED;
     pnx_batch_result result;
-    const pnx_status status = pnx_release_batch(registry, ids, count, &request,
-                                                waits ? PNX_FOREVER : 0, &result);
+    const pnx_status status =
+        pnx_release_batch(registry, ids, count, &request, waits ? PNX_FOREVER : 0, &result);
     stepping_ends(looks);
     pnx_batch_result expected = {.asked = count};
     for (size_t i = 0; i < count; i++) {
@@ -488,8 +468,7 @@ static void expire(const struct step *step)
     switch (step->operation) {
     case OP_EXPIRE_AT: /* perhaps long ago */
         when = model.now + span - 5 * TICK;
-        expect_status("expire_at", pnx_expire_at(registry, id, when),
-                      model_expire(r, when, 0));
+        expect_status("expire_at", pnx_expire_at(registry, id, when), model_expire(r, when, 0));
         break;
     case OP_EXPIRE_AFTER:
         expect_status("expire_after", pnx_expire_after(registry, id, span),
@@ -509,8 +488,8 @@ static void expire(const struct step *step)
 
 static void complete(const struct step *step)
 {
-    static const pnx_status statuses[] = {PNX_OK, PNX_OK, PNX_OK, PNX_EFAILED, PNX_EALREADY,
-                                          PNX_EINVAL};
+    static const pnx_status statuses[] = {PNX_OK,      PNX_OK,       PNX_OK,
+                                          PNX_EFAILED, PNX_EALREADY, PNX_EINVAL};
     if (model.token_count == 0)
         return;
     const unsigned t = step->number % model.token_count;
@@ -537,8 +516,8 @@ static void step_registry(const struct step *step)
     stepping_ends(true);
     const uint64_t started = model.popped - before;
     if (started > most)
-        model_fail("step: %llu releases started, %zu were asked for",
-                   (unsigned long long)started, most);
+        model_fail("step: %llu releases started, %zu were asked for", (unsigned long long)started,
+                   most);
     if (ran < most && model_startable() && !model_failed())
         model_fail("step: stopped after %zu of %zu while something could run", ran, most);
     if (most > 0 && (pnx_registry_next_due(registry) <= model.now) < model_startable())
@@ -608,8 +587,7 @@ static void each(void)
     unsigned expected = 0, found = 0;
     for (unsigned r = 0; r < model.count; r++)
         expected += !model_stale(r) && model.resources[r].state != PNX_RESERVED;
-    expect("each: visited", (long long)pnx_registry_each(registry, count_one, &found),
-           expected);
+    expect("each: visited", (long long)pnx_registry_each(registry, count_one, &found), expected);
     expect("each: seen", found, expected);
 }
 
@@ -628,18 +606,18 @@ static void metadata(const struct step *step)
         return;
     }
     const bool removes = step->choice % 3 == 1;
-    expect_status("set_metadata",
-                  pnx_resource_set_metadata(registry, resource->id, "key",
-                                            removes ? NULL : text, NULL),
-                  expected);
+    expect_status(
+        "set_metadata",
+        pnx_resource_set_metadata(registry, resource->id, "key", removes ? NULL : text, NULL),
+        expected);
     if (expected == PNX_OK)
         resource->metadata = removes ? 0 : step->choice + 1u;
-    const pnx_status status = pnx_resource_get_metadata(registry, resource->id, "key", found,
-                                                        sizeof found, NULL);
+    const pnx_status status =
+        pnx_resource_get_metadata(registry, resource->id, "key", found, sizeof found, NULL);
     expect_status("get_metadata", status,
-                  expected != PNX_OK             ? expected
+                  expected != PNX_OK        ? expected
                   : resource->metadata == 0 ? PNX_ENOTFOUND
-                                                 : PNX_OK);
+                                            : PNX_OK);
     if (status == PNX_OK)
         expect("get_metadata: value", atoi(found), resource->metadata);
 }
@@ -650,12 +628,10 @@ static void stats(void)
     pnx_error err = {0};
     expect_status("stats", pnx_registry_stats(registry, &found, &err), PNX_OK);
     const pnx_counts expected = model_counts();
-    expect("stats: registered", (long long)found.total.registered,
-           (long long)expected.registered);
+    expect("stats: registered", (long long)found.total.registered, (long long)expected.registered);
     pnx_counts sum = {0};
     for (size_t i = 0; i < found.kind_count; i++) {
-        expect("stats: balance of a kind",
-               pnx_counts_imbalance(&found.kinds[i].counts), 0);
+        expect("stats: balance of a kind", pnx_counts_imbalance(&found.kinds[i].counts), 0);
         sum.done += found.kinds[i].counts.done;
         sum.live += found.kinds[i].counts.live;
     }
@@ -675,8 +651,7 @@ static void toggle_monitor(void)
     }
     pnx_error err = {0};
     expect_status("attach",
-                  pnx_monitor_attach(registry, count_event, events, &second_monitor, &err),
-                  PNX_OK);
+                  pnx_monitor_attach(registry, count_event, events, &second_monitor, &err), PNX_OK);
 }
 
 /* ---- the release of everything --------------------------------------------------------------- */
@@ -811,8 +786,7 @@ static void execute(const struct step *step)
         break;
     case OP_TOUCH:
         if (has_id)
-            expect_status("touch",
-                          pnx_touch(registry, model.resources[handles[h].resource].id),
+            expect_status("touch", pnx_touch(registry, model.resources[handles[h].resource].id),
                           model_touch(handles[h].resource));
         break;
     case OP_METADATA:
@@ -893,24 +867,20 @@ static void check_events(void)
            (long long)tally->armed);
     expect("events: scheduled", (long long)kept_events[PNX_EVENT_SCHEDULED],
            (long long)tally->scheduled);
-    expect("events: started", (long long)kept_events[PNX_EVENT_STARTED],
-           (long long)tally->started);
+    expect("events: started", (long long)kept_events[PNX_EVENT_STARTED], (long long)tally->started);
     expect("events: fallback", (long long)kept_events[PNX_EVENT_FALLBACK],
            (long long)tally->fallbacks);
     expect("events: completed", (long long)kept_events[PNX_EVENT_COMPLETED],
            (long long)tally->completed);
-    expect("events: failed", (long long)kept_events[PNX_EVENT_FAILED],
-           (long long)tally->failed);
+    expect("events: failed", (long long)kept_events[PNX_EVENT_FAILED], (long long)tally->failed);
     expect("events: abandoned", (long long)kept_events[PNX_EVENT_ABANDONED],
            (long long)tally->abandoned);
     expect("events: timed out", (long long)kept_events[PNX_EVENT_TIMED_OUT],
            (long long)tally->timed_out);
     expect("events: late", (long long)kept_events[PNX_EVENT_LATE_COMPLETION],
            (long long)tally->late);
-    expect("events: retried", (long long)kept_events[PNX_EVENT_RETRIED],
-           (long long)tally->retried);
-    expect("events: leaked", (long long)kept_events[PNX_EVENT_LEAKED],
-           (long long)tally->leaked);
+    expect("events: retried", (long long)kept_events[PNX_EVENT_RETRIED], (long long)tally->retried);
+    expect("events: leaked", (long long)kept_events[PNX_EVENT_LEAKED], (long long)tally->leaked);
 }
 
 static void shut_down(void)
@@ -922,8 +892,8 @@ static void shut_down(void)
     if (left.queued + left.running + left.waiting > 0)
         model_look(); /* else there is nothing to wait for */
     pnx_report report;
-    const pnx_shutdown_options options = {
-        .live = model.setting.keep_live ? PNX_LIVE_KEEP : PNX_LIVE_RELEASE};
+    const pnx_shutdown_options options = {.live = model.setting.keep_live ? PNX_LIVE_KEEP
+                                                                          : PNX_LIVE_RELEASE};
     const pnx_status status = pnx_registry_shutdown(registry, &options, &report, NULL);
     if (model_failed()) {
         pnx_report_done(&report);
@@ -941,8 +911,7 @@ static void shut_down(void)
     expect("shutdown: balance", pnx_counts_imbalance(&report.counts), 0);
     expect("shutdown: registered", (long long)report.counts.registered,
            (long long)after.registered);
-    expect("shutdown: released", (long long)report.released,
-           (long long)(after.done - before.done));
+    expect("shutdown: released", (long long)report.released, (long long)(after.done - before.done));
     expect("shutdown: leaked", (long long)report.leaked,
            model.setting.keep_live ? 0 : (long long)before.live);
     expect("shutdown: survivors", (long long)report.survivor_count,
@@ -1015,9 +984,10 @@ static struct program program;
 static void on_crash(int number)
 {
     char text[160];
-    const int length = snprintf(text, sizeof text, "signal %d in program; replay it by "
-                                "PNX_TEST_SEED=%llu\n", number,
-                                (unsigned long long)program.seed);
+    const int length = snprintf(text, sizeof text,
+                                "signal %d in program; replay it by "
+                                "PNX_TEST_SEED=%llu\n",
+                                number, (unsigned long long)program.seed);
     if (write(STDERR_FILENO, text, (size_t)length) < 0)
         _exit(1);
     signal(number, SIG_DFL);

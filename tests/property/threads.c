@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Promises, with real workers and 1 to 64 threads that do anything they like with their own and each
- * other's resources:
+ * Promises, with real workers and 1 to 64 threads that do anything they like with their own and
+ * each other's resources:
  *   - conservation: every snapshot balances, and no state ever holds less than nothing;
  *   - exactly once: no release runs again after one that succeeded, none is forgotten, and what the
  *     registry counted is what the releases themselves counted;
  *   - order: with one worker no lower priority starts while a higher one was queued before the
  *     worker's previous start, and one thread's drops of one priority start in their order;
- *   - no lost wake-up: what is dropped while the workers fall asleep is released, and when the threads
- *     are gone all that they gave up is released, without anybody touching the registry again;
+ *   - no lost wake-up: what is dropped while the workers fall asleep is released, and when the
+ *     threads are gone all that they gave up is released, without anybody touching the registry again;
  *   - shutdown, asked for at any moment, ends in time and accounts for everything.
  *
  * The seed fixes the programs and the registry's configuration, not the interleaving: with
@@ -57,7 +57,7 @@ static _Atomic uint32_t remaining; /* armed, and not ended: a futex when nobody 
 static _Atomic uint64_t operations, taken_count, late_count, refused_count;
 static _Atomic uint32_t stop_helpers;
 static _Atomic uint64_t dropping_by_rank[PNX_PRIORITY_COUNT]; /* begun */
-static _Atomic uint64_t dropped_by_rank[PNX_PRIORITY_COUNT]; /* ... and returned */
+static _Atomic uint64_t dropped_by_rank[PNX_PRIORITY_COUNT];  /* ... and returned */
 static _Atomic uint64_t started_by_rank[PNX_PRIORITY_COUNT];
 
 /* This thread is the test's own, not a worker. */
@@ -89,8 +89,9 @@ static void broken(const char *format, ...)
             plan.threads, plan.per_thread, plan.workers);
     pnx_counts counts;
     pnx_registry_counts(registry, &counts);
-    fprintf(stderr, "registered %llu live %llu queued %llu running %llu waiting %llu done %llu "
-                    "failed %llu abandoned %llu taken %llu; remaining %u\n",
+    fprintf(stderr,
+            "registered %llu live %llu queued %llu running %llu waiting %llu done %llu "
+            "failed %llu abandoned %llu taken %llu; remaining %u\n",
             (unsigned long long)counts.registered, (unsigned long long)counts.live,
             (unsigned long long)counts.queued, (unsigned long long)counts.running,
             (unsigned long long)counts.waiting, (unsigned long long)counts.done,
@@ -123,8 +124,12 @@ static pnx_status run(void *value, const pnx_release *why);
 
 #define KIND(BEHAVIOUR, NAME, ...)                                                                 \
     {                                                                                              \
-        {.name = NAME, .value_size = 8, .retry_delay = PNX_US(50), .timeout = PNX_S(300),          \
-         .release = run, __VA_ARGS__},                                                             \
+        {.name = NAME,                                                                             \
+         .value_size = 8,                                                                          \
+         .retry_delay = PNX_US(50),                                                                \
+         .timeout = PNX_S(300),                                                                    \
+         .release = run,                                                                           \
+         __VA_ARGS__},                                                                             \
             BEHAVIOUR                                                                              \
     }
 #define HAS_FALLBACK .fallback = (void (*)(void))run, .run_fallback = run
@@ -184,7 +189,7 @@ static pthread_cond_t pending_some = PTHREAD_COND_INITIALIZER;
 static struct {
     pnx_token token;
     uint32_t record;
-} *pending;
+} * pending;
 static uint32_t pending_count, pending_room;
 
 static void end_record(struct record *record)
@@ -198,8 +203,7 @@ static void end_record(struct record *record)
 static void succeed(struct record *record, bool may_repeat)
 {
     if (atomic_fetch_add(&record->succeeded, 1) != 0 && !may_repeat)
-        broken("exactly once: a release of kind %s succeeded twice",
-               kinds[record->kind].kind.name);
+        broken("exactly once: a release of kind %s succeeded twice", kinds[record->kind].kind.name);
     if (atomic_load(&record->taken) != 0)
         broken("exactly once: a %s was released that had been taken",
                kinds[record->kind].kind.name);
@@ -255,8 +259,8 @@ static pnx_status pend(uint32_t index, const pnx_release *why)
 /* ---- releases -------------------------------------------------------------------------------- */
 
 /* One worker: what had been dropped when it started its previous release must have started before
- * anything lower. Unless a drop of that priority is under way: one that is preempted between the two
- * steps of its push hides those behind it for that long. */
+ * anything lower. Unless a drop of that priority is under way: one that is preempted between the
+ * two steps of its push hides those behind it for that long. */
 static void check_order(const struct record *record)
 {
     static _Thread_local uint64_t seen[PNX_PRIORITY_COUNT];
@@ -313,8 +317,7 @@ static pnx_status run(void *value, const pnx_release *why)
     const bool repeats = behaviour == LATE_IDEMPOTENT;
     atomic_fetch_add(&record->started, 1);
     if (atomic_load(&record->succeeded) != 0 && !repeats)
-        broken("exactly once: a %s starts again after it succeeded",
-               kinds[record->kind].kind.name);
+        broken("exactly once: a %s starts again after it succeeded", kinds[record->kind].kind.name);
     if (plan.mode == ORDERED)
         check_order(record);
     switch (behaviour) {
@@ -401,9 +404,9 @@ static void count_drop(struct user *user, struct holder *holder)
 static void dropped(const struct holder *holder)
 {
     if (plan.mode == ORDERED)
-        atomic_fetch_add(&dropped_by_rank[pnx_priority_rank(
-                             kinds[records[holder->record].kind].kind.priority)],
-                         1);
+        atomic_fetch_add(
+            &dropped_by_rank[pnx_priority_rank(kinds[records[holder->record].kind].kind.priority)],
+            1);
 }
 
 static void drop(struct user *user, struct holder *holder)
@@ -541,8 +544,8 @@ static void by_id(struct user *user, unsigned choice)
         unregister(id, index);
         break;
     case 3:
-        (void)pnx_expire_after(registry, id, (pnx_duration)pnx__random_below(
-                                                 &user->random, (uint64_t)PNX_MS(3)));
+        (void)pnx_expire_after(registry, id,
+                               (pnx_duration)pnx__random_below(&user->random, (uint64_t)PNX_MS(3)));
         break;
     case 4:
         (void)pnx_expire_idle(registry, id, PNX_MS(1));
@@ -581,8 +584,9 @@ static void many(struct user *user, unsigned choice)
             count++;
         (void)pnx_release_batch(registry, ids, count, NULL, pnx_monotonic_now() + PNX_MS(2),
                                 &result);
-        if (result.released + result.already + result.failed + result.abandoned +
-                result.pending != result.asked || result.asked != count)
+        if (result.released + result.already + result.failed + result.abandoned + result.pending !=
+                result.asked ||
+            result.asked != count)
             broken("batch: the counts do not add up to what was asked");
         break;
     case 1:
@@ -635,8 +639,8 @@ static void one_operation(struct user *user)
     }
 }
 
-/* One drop at a time, in the very moments in which a worker goes to sleep; nothing else comes to its
- * help. */
+/* One drop at a time, in the very moments in which a worker goes to sleep; nothing else comes to
+ * its help. */
 static void ping(struct user *user)
 {
     struct holder *holder = &user->handles[0];
@@ -651,7 +655,8 @@ static void ping(struct user *user)
                    kinds[record->kind].kind.name);
     }
     for (uint64_t i = pnx__random_below(&user->random, 1000); i > 0; i--)
-        atomic_signal_fence(memory_order_seq_cst); /* a microsecond or so, now this long, now that */
+        atomic_signal_fence(
+            memory_order_seq_cst); /* a microsecond or so, now this long, now that */
 }
 
 static void *use(void *argument)
@@ -769,9 +774,8 @@ static void begin_round(void)
         .backlog_policy = plan.mode != ORDERED && pnx__random_below(&random, 2) == 0
                               ? PNX_BACKLOG_HELP
                               : PNX_BACKLOG_YIELD,
-        .starvation_limit = plan.mode == ORDERED || pnx__random_below(&random, 2) == 0
-                                ? PNX_S(3600)
-                                : PNX_MS(1),
+        .starvation_limit =
+            plan.mode == ORDERED || pnx__random_below(&random, 2) == 0 ? PNX_S(3600) : PNX_MS(1),
         .stall_limit = PNX_MS(1),
         .timing = (pnx_timing)pnx__random_below(&random, 3),
         .failures_kept = pnx__random_below(&random, 2) == 0 ? 16 : 0,

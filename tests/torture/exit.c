@@ -149,13 +149,16 @@ static int exits_while_others_drop(void)
     for (int i = 0; i < 3; i++)
         child_check(pthread_create(&thread, NULL, go_on_dropping, NULL) == 0);
     pnx_counts counts;
-    child_check(wait_for((pnx_registry_counts(pnx_registry_default(), &counts),
-                          counts.done > 100)));
+    child_check(
+        wait_for((pnx_registry_counts(pnx_registry_default(), &counts), counts.done > 100)));
     return 21;
 }
 
 static const struct child_case cases[] = {
-#define CASE(function) {#function, function}
+#define CASE(function)                                                                             \
+    {                                                                                              \
+#function, function                                                                        \
+    }
     CASE(leaks_one),
     CASE(leaks_nothing),
     CASE(leaks_and_hangs),
@@ -247,10 +250,10 @@ static void strict_mode_sets_the_exit_status(void **state)
     (void)state;
     const char *strict = "PATINOX_LEAK_EXIT_STATUS=23";
     assert_int_equal(run_child("leaks_one", VARIABLES(strict)).exit_status, 23);
-    assert_int_equal(run_child("leaks_one", VARIABLES(strict, "PATINOX_AT_EXIT=report"))
-                         .exit_status, 23);
-    assert_int_equal(run_child("leaks_one", VARIABLES(strict, "PATINOX_AT_EXIT=nothing"))
-                         .exit_status, 0);
+    assert_int_equal(
+        run_child("leaks_one", VARIABLES(strict, "PATINOX_AT_EXIT=report")).exit_status, 23);
+    assert_int_equal(
+        run_child("leaks_one", VARIABLES(strict, "PATINOX_AT_EXIT=nothing")).exit_status, 0);
     assert_int_equal(run_child("leaks_nothing", VARIABLES(strict)).exit_status, 0);
     assert_int_equal(run_child("fails_before", VARIABLES(strict)).exit_status, 23);
 }

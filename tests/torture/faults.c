@@ -33,11 +33,16 @@ static bool fails(enum pnx__fault point)
 }
 
 static const char *const point_names[PNX__FAULT_COUNT] = {
-    [PNX__FAULT_ALLOC] = "alloc",           [PNX__FAULT_MAP] = "map",
-    [PNX__FAULT_THREAD] = "thread",         [PNX__FAULT_FUTEX_WAIT] = "futex wait",
-    [PNX__FAULT_EVENTFD] = "eventfd",       [PNX__FAULT_TIMERFD] = "timerfd",
-    [PNX__FAULT_TIMERFD_SET] = "timerfd set", [PNX__FAULT_CLOCK] = "clock",
-    [PNX__FAULT_RANDOM] = "random",         [PNX__FAULT_WIPEONFORK] = "wipe on fork",
+    [PNX__FAULT_ALLOC] = "alloc",
+    [PNX__FAULT_MAP] = "map",
+    [PNX__FAULT_THREAD] = "thread",
+    [PNX__FAULT_FUTEX_WAIT] = "futex wait",
+    [PNX__FAULT_EVENTFD] = "eventfd",
+    [PNX__FAULT_TIMERFD] = "timerfd",
+    [PNX__FAULT_TIMERFD_SET] = "timerfd set",
+    [PNX__FAULT_CLOCK] = "clock",
+    [PNX__FAULT_RANDOM] = "random",
+    [PNX__FAULT_WIPEONFORK] = "wipe on fork",
     [PNX__FAULT_ATFORK] = "atfork",
 };
 
@@ -273,14 +278,13 @@ static void hung_workers(void)
         failed_for_good += armed - before;
     }
     pnx_counts counts = {0};
-    assert_true(wait_for((pnx_registry_counts(registry, &counts),
-                          counts.abandoned == failed_for_good)));
+    assert_true(
+        wait_for((pnx_registry_counts(registry, &counts), counts.abandoned == failed_for_good)));
     hold(plain, registry, 9);
     assert_int_equal(pnx_registry_wait_idle(registry, soon()), PNX_OK);
     let_go = 1;
     /* Late successes: they stay counted as abandoned, and nothing of them is listed. */
-    assert_true(wait_for((pnx_registry_counts(registry, &counts),
-                          counts.late == failed_for_good)));
+    assert_true(wait_for((pnx_registry_counts(registry, &counts), counts.late == failed_for_good)));
     pnx_report report;
     (void)pnx_registry_shutdown(registry, NULL, &report, NULL);
     assert_int_equal(report.counts.abandoned, failed_for_good);
@@ -400,8 +404,8 @@ static void shutdown_of_a_mess(void)
     assert_true(status == PNX_OK || status == PNX_EFAILED || status == PNX_ENOMEM);
     assert_int_equal(pnx_counts_imbalance(&report.counts), 0);
     assert_int_equal(report.counts.registered, armed);
-    assert_true(report.incomplete || report.survivor_count == report.counts.failed +
-                                                                  report.counts.abandoned);
+    assert_true(report.incomplete ||
+                report.survivor_count == report.counts.failed + report.counts.abandoned);
     pnx_report_done(&report);
     pnx_drop(&leaked);
     let_go = 1;
@@ -410,8 +414,8 @@ static void shutdown_of_a_mess(void)
 
 static void by_hand(void)
 {
-    pnx_registry *registry = make(
-        &(pnx_config){.name = "faults", .executor = PNX_MANUAL, .at_exit = PNX_EXIT_NOTHING});
+    pnx_registry *registry =
+        make(&(pnx_config){.name = "faults", .executor = PNX_MANUAL, .at_exit = PNX_EXIT_NOTHING});
     if (registry == NULL)
         return;
     for (int i = 0; i < 5; i++) {
@@ -480,21 +484,17 @@ static const struct {
     const char *name;
     void (*run)(void);
 } scenarios[] = {
-#define SCENARIO(function) {#function, function}
-    SCENARIO(create_and_destroy),
-    SCENARIO(guards),
-    SCENARIO(many_resources),
-    SCENARIO(threads),
-    SCENARIO(retries_and_fallbacks),
-    SCENARIO(ended_workers),
-    SCENARIO(hung_workers),
-    SCENARIO(expiries),
-    SCENARIO(what_is_known),
-    SCENARIO(monitors),
-    SCENARIO(shutdown_of_a_mess),
-    SCENARIO(by_hand),
-    SCENARIO(the_default_one),
-    SCENARIO(scopes),
+#define SCENARIO(function)                                                                         \
+    {                                                                                              \
+#function, function                                                                        \
+    }
+    SCENARIO(create_and_destroy),    SCENARIO(guards),
+    SCENARIO(many_resources),        SCENARIO(threads),
+    SCENARIO(retries_and_fallbacks), SCENARIO(ended_workers),
+    SCENARIO(hung_workers),          SCENARIO(expiries),
+    SCENARIO(what_is_known),         SCENARIO(monitors),
+    SCENARIO(shutdown_of_a_mess),    SCENARIO(by_hand),
+    SCENARIO(the_default_one),       SCENARIO(scopes),
 };
 
 /* Fails the n-th call for every n; answers how many calls there were to fail. */

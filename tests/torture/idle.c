@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Promise: an idle registry costs nothing. None of its threads wakes up, however many timers there
- * are, as long as none is due. Seen by the kernel's own count of context switches; the one test that
- * has to let time pass.
+ * are, as long as none is due. Seen by the kernel's own count of context switches; the one test
+ * that has to let time pass.
  */
 #include "support.h"
 
@@ -90,8 +90,7 @@ static void expect_idle(void)
 static pnx_registry *make(void)
 {
     pnx_registry *registry = NULL;
-    assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 4,
-                                                       .at_exit = PNX_EXIT_NOTHING},
+    assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 4, .at_exit = PNX_EXIT_NOTHING},
                                          &registry, NULL),
                      PNX_OK);
     return registry;

@@ -59,8 +59,11 @@ static void slots_come_back_from_threads_that_end(void **state)
 {
     (void)state;
     pnx_registry *registry = NULL;
-    const pnx_config config = {.workers = 1, .resources_max = SLOTS, .backlog_high_water = 64,
-                               .at_exit = PNX_EXIT_NOTHING, .executor = PNX_MANUAL};
+    const pnx_config config = {.workers = 1,
+                               .resources_max = SLOTS,
+                               .backlog_high_water = 64,
+                               .at_exit = PNX_EXIT_NOTHING,
+                               .executor = PNX_MANUAL};
     assert_int_equal(pnx_registry_create(&config, &registry, NULL), PNX_OK);
     for (unsigned long i = 0; i < effort(50); i++) {
         pthread_t thread;
@@ -239,7 +242,10 @@ static int numbers_reused(void)
 /* ---- the tests ------------------------------------------------------------------------------- */
 
 static const struct child_case cases[] = {
-#define CASE(function) {#function, function}
+#define CASE(function)                                                                             \
+    {                                                                                              \
+#function, function                                                                        \
+    }
     CASE(no_threads),
     CASE(no_memory),
     CASE(all_descriptors_closed),
@@ -263,6 +269,8 @@ static void no_memory_is_a_clear_error_and_passes(void **state)
 static void closed_descriptors_are_told_and_hang_nothing(void **state)
 {
     (void)state;
+    if (UNDER_TSAN) /* it is blind after a cancellation inside poll(2) */
+        skip();
     expect_child("all_descriptors_closed", NULL, 0);
 }
 

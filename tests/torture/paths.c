@@ -36,8 +36,7 @@ static pnx_registry *make(void)
 {
     pnx_registry *registry = NULL;
     released = 0;
-    assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 1,
-                                                       .at_exit = PNX_EXIT_NOTHING},
+    assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 1, .at_exit = PNX_EXIT_NOTHING},
                                          &registry, NULL),
                      PNX_OK);
     return registry;
@@ -293,7 +292,7 @@ static void exit_is_found_told_and_released(void **state)
     const struct outcome outcome = run_child("exit", NULL);
     assert_int_equal(outcome.exit_status, 3);
     assert_non_null(strstr(outcome.output, "released 1, reason shutdown"));
-    assert_non_null(strstr(outcome.output, "told"));    /* the kind, in the leak report, */
+    assert_non_null(strstr(outcome.output, "told"));     /* the kind, in the leak report, */
     assert_non_null(strstr(outcome.output, "paths.c:")); /* and its place */
 }
 

@@ -20,8 +20,7 @@ PNX_KIND(thing, int, release);
 static pnx_registry *make(void)
 {
     pnx_registry *registry = NULL;
-    assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 2,
-                                                       .at_exit = PNX_EXIT_NOTHING},
+    assert_int_equal(pnx_registry_create(&(pnx_config){.workers = 2, .at_exit = PNX_EXIT_NOTHING},
                                          &registry, NULL),
                      PNX_OK);
     return registry;
