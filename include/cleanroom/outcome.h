@@ -27,7 +27,7 @@ typedef enum pnx_fate {
 /** "held", "removed", "already gone", "gone late", "foreign", "stuck", "kept". Never NULL. */
 PNX_API const char *pnx_fate_name(pnx_fate fate);
 
-#define PNX_OUTCOME_REASON_MAX 192
+#define PNX_OUTCOME_REASON_MAX PNX_ERROR_MESSAGE_MAX
 
 /** A plain value. Zeroed: nothing was tried yet. */
 typedef struct pnx_outcome {

@@ -49,6 +49,8 @@ typedef struct pnx_session_config {
     bool no_cgroup;        /**< tier 0 even where more can be had */
     bool owns_children;    /**< nothing else in this process makes children meanwhile: then orphans
                                 that have neither cgroup nor cookie are known to be the command's */
+    pnx_at_exit at_exit;   /**< what becomes of a session that is open when the process exits
+                                [closed, within two seconds] */
     bool job_control;      /**< stop when the command is stopped from the terminal, go on with it */
 } pnx_session_config;
 

@@ -128,8 +128,11 @@ static int run_in(pnx_session *session, const struct run_options *options, FILE 
 int cli_run(int argc, char **argv)
 {
     struct run_options options = {
-        /* This process does nothing else, and a shell may be watching it. */
-        .session = {.owns_children = true, .job_control = true},
+        .session = {
+            .owns_children = true, /* this process does nothing else, … */
+            .job_control = true,   /* … and a shell may be watching it */
+            .at_exit = PNX_EXIT_NOTHING,
+        },
     };
     int status;
     if (!parse_run_options(argc, argv, &options, &status))
@@ -146,6 +149,6 @@ int cli_run(int argc, char **argv)
     }
     take_signals(session);
     status = run_in(session, &options, json);
-    /* Not freed: a handler may be about to use it, and the process ends here. */
+    /* Closed, but not freed: a handler may be about to use it, and the process ends here. */
     return status;
 }

@@ -32,7 +32,9 @@ pnx_status pnx__outcome_stuck(pnx_outcome *outcome, pnx_fate fate, const pnx_err
 {
     outcome->fate = fate;
     outcome->verified = false;
-    pnx_error_format(err, outcome->reason, sizeof outcome->reason);
+    /* Who reads it knows what thing it is of: the first failure says more than what it led to. */
+    const char *reason = err->cause.code ? err->cause.message : err->message;
+    snprintf(outcome->reason, sizeof outcome->reason, "%s", reason);
     return err->code;
 }
 

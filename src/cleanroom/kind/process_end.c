@@ -120,6 +120,16 @@ static void kill_member(struct pnx__process_set *set, pid_t pid, bool outside, v
         kill->refused++;
 }
 
+/* Everybody whom the last look met; it was a moment ago. */
+static void kill_cgroup_at_once(struct pnx__process_set *set, pnx_time deadline)
+{
+    if (!set->cgroup || !pnx_cgroup_populated(set->cgroup) || pnx_cgroup_kill(set->cgroup) != 0)
+        return;
+    for (size_t i = 0; i < set->found_count; i++)
+        set->found[i].killed = !set->found[i].outside;
+    pnx__set_wait(set, PNX__WAIT_FIRM, deadline);
+}
+
 /*
  * Kills until a look around finds nobody. One look is enough in a cgroup, from which nobody gets
  * away by forking; elsewhere a child may be born behind our back, so two in a row have to agree.
@@ -195,11 +205,14 @@ static pnx_status end_all(struct pnx__process_set *set, pnx_time deadline, pnx_e
         empty = 1;
     } else {
         settle(set);
-        if (set->found_count > 0)
+        if (set->grace <= 0)
+            kill_cgroup_at_once(set, earlier(after(AFTER_KILL), deadline));
+        else if (set->found_count > 0)
             ask(set);
     }
     (void)verify(set, began);
-    bool gone = kill_all(set, empty, earlier(after(AFTER_KILL), deadline));
+    pnx_time last = earlier(after(AFTER_KILL), deadline);
+    bool gone = kill_all(set, empty, last) && pnx__set_reap_all(set, last);
     if (!gone || verify(set, began) > 0)
         return fail_stuck(set, began, err);
     return PNX_OK;

@@ -5,12 +5,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct pnx__found_process *find(struct pnx__process_set *set, pid_t pid,
-                                       uint64_t start_time)
+/* Looks are taken in about the same order each time: the search goes on where the last one ended. */
+static struct pnx__found_process *find(struct pnx__process_set *set, pid_t pid)
 {
-    for (size_t i = 0; i < set->found_count; i++)
-        if (set->found[i].pid == pid && set->found[i].start_time == start_time)
-            return &set->found[i];
+    for (size_t i = 0; i < set->found_count; i++) {
+        size_t at = (set->hint + i) % set->found_count;
+        if (set->found[at].pid == pid) {
+            set->hint = at + 1;
+            return &set->found[at];
+        }
+    }
     return NULL;
 }
 
@@ -33,19 +37,17 @@ static void describe(struct pnx__found_process *found, const struct pnx__proc_st
     found->orphan = stat->parent == getpid() || stat->parent == 1;
     found->own_session = stat->session != getsid(0);
     found->stopped = stat->state == 'T';
-    found->user = pnx__proc_user(found->pid);
+    found->user = stat->user;
     pnx__proc_command(found->pid, found->command, sizeof found->command);
 }
 
 struct pnx__found_process *pnx__set_note(struct pnx__process_set *set, pid_t pid, bool outside)
 {
     struct pnx__proc_stat stat;
-    if (!pnx__proc_stat(pid, &stat))
-        return NULL;
-    struct pnx__found_process *found = find(set, pid, stat.start_time);
-    if (found)
+    struct pnx__found_process *found = find(set, pid);
+    if (found && !found->outcome.verified)
         return found;
-    if (set->found_count == set->found_max)
+    if (set->found_count == set->found_max || !pnx__proc_stat(pid, &stat))
         return NULL;
     found = &set->found[set->found_count++];
     *found = (struct pnx__found_process){

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kind/process_set.h"
 
+#include "kind/poll.h"
 #include "kind/sys.h"
 
 #include <signal.h>
@@ -30,15 +31,23 @@ static bool is_command(const struct pnx__process_set *set, pid_t pid)
     return !set->command_ended && pid == set->command.pid;
 }
 
+static bool is_known(const struct pnx__process_set *set, pid_t pid, uint64_t start_time)
+{
+    for (size_t i = 0; i < set->found_count; i++)
+        if (set->found[i].pid == pid && set->found[i].start_time == start_time)
+            return true;
+    return false;
+}
+
 /* A child of ours that is not the command: an orphan of the set, or somebody else's business? */
 static bool is_orphan_of(const struct pnx__process_set *set, pid_t pid,
                          const struct pnx__proc_stat *stat)
 {
     if (set->owns_children)
         return !is_stranger(set, pid, stat->start_time);
-    if (set->cgroup && pnx_cgroup_has(set->cgroup, pid)) /* true of zombies too */
-        return true;
-    return pnx__proc_has_environment(pid, set->cookie);
+    /* A zombie still has its cgroup, but no environment any more. */
+    return (set->cgroup && pnx_cgroup_has(set->cgroup, pid)) ||
+           is_known(set, pid, stat->start_time) || pnx__proc_has_environment(pid, set->cookie);
 }
 
 /* Does it descend from the command, or from an orphan of the set? */
@@ -123,7 +132,45 @@ static void reap_child(pid_t pid, void *context)
 
 void pnx__set_reap(struct pnx__process_set *set)
 {
-    pnx__proc_each_child(getpid(), reap_child, set);
+    bool all_ours = set->owns_children && set->stranger_count == 0 && set->command_ended;
+    siginfo_t info;
+    if (!all_ours) {
+        pnx__proc_each_child(getpid(), reap_child, set);
+        return;
+    }
+    do
+        info.si_pid = 0;
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0);
+}
+
+struct child {
+    const struct pnx__process_set *set;
+    pid_t pid;
+};
+
+static void find_child(pid_t pid, void *context)
+{
+    struct child *child = context;
+    struct pnx__proc_stat stat;
+    if (!child->pid && !is_command(child->set, pid) && pnx__proc_stat(pid, &stat) &&
+        is_orphan_of(child->set, pid, &stat))
+        child->pid = pid;
+}
+
+bool pnx__set_reap_all(struct pnx__process_set *set, pnx_time deadline)
+{
+    for (;;) {
+        struct child child = {set, 0};
+        pnx__set_reap(set);
+        pnx__proc_each_child(getpid(), find_child, &child);
+        if (!child.pid)
+            return true;
+        struct pollfd fd = {.fd = pnx__pidfd_open(child.pid), .events = POLLIN};
+        int ready = fd.fd >= 0 ? pnx__poll(&fd, 1, deadline) : 1;
+        pnx__close(fd.fd);
+        if (ready <= 0)
+            return false;
+    }
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -135,17 +182,35 @@ struct visit {
     unsigned depth;
 };
 
+static pid_t *slot_of(struct pnx__seen *seen, pid_t pid)
+{
+    size_t at = (size_t)pid % PNX__SEEN_SLOTS;
+    while (seen->slots[at] != 0 && seen->slots[at] != pid)
+        at = (at + 1) % PNX__SEEN_SLOTS;
+    return &seen->slots[at];
+}
+
 static void visit_in_cgroup(pid_t pid, void *context)
 {
     struct visit *visit = context;
+    struct pnx__seen *seen = &visit->set->seen;
+    if (seen->count < PNX__SEEN_SLOTS / 2) {
+        *slot_of(seen, pid) = pid;
+        seen->count++;
+    }
     if (!is_command(visit->set, pid))
         visit->visit(visit->set, pid, false, visit->context);
 }
 
-/* What is in the cgroup was visited there; it and its children need no second look. */
-static bool was_visited(const struct pnx__process_set *set, pid_t pid)
+static bool was_seen(struct pnx__process_set *set, pid_t pid)
 {
-    return set->cgroup && pnx_cgroup_has(set->cgroup, pid);
+    return *slot_of(&set->seen, pid) == pid;
+}
+
+/* What is in the cgroup was visited there; it and its children need no second look. */
+static bool was_visited(struct pnx__process_set *set, pid_t pid)
+{
+    return was_seen(set, pid) || (set->cgroup && pnx_cgroup_has(set->cgroup, pid));
 }
 
 static void visit_descendant(pid_t pid, void *context)
@@ -153,7 +218,7 @@ static void visit_descendant(pid_t pid, void *context)
     struct visit *visit = context;
     struct pnx__process_set *set = visit->set;
     struct pnx__proc_stat stat;
-    if (!pnx__proc_stat(pid, &stat))
+    if (was_seen(set, pid) || !pnx__proc_stat(pid, &stat))
         return;
     if (visit->depth == 0 && !is_command(set, pid) && !is_orphan_of(set, pid, &stat))
         return;
@@ -178,7 +243,8 @@ static void visit_cookie(pid_t pid, void *context)
     struct visit *visit = context;
     struct pnx__process_set *set = visit->set;
     struct pnx__proc_stat stat;
-    if (pid == getpid() || is_command(set, pid) || !pnx__proc_has_environment(pid, set->cookie))
+    if (pid == getpid() || is_command(set, pid) || was_seen(set, pid) ||
+        !pnx__proc_has_environment(pid, set->cookie))
         return;
     if (was_visited(set, pid) || descends(set, pid))
         return;
@@ -206,6 +272,9 @@ void pnx__set_each(struct pnx__process_set *set, bool thorough, pnx__member_fn v
                    void *context)
 {
     struct visit state = {set, visit, context, 0};
+    pnx__set_reap(set);
+    if (set->seen.count > 0)
+        memset(&set->seen, 0, sizeof set->seen);
     if (set->cgroup)
         pnx_cgroup_each(set->cgroup, visit_in_cgroup, &state);
     pnx__proc_each_child(getpid(), visit_descendant, &state);

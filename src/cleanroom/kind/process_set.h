@@ -38,6 +38,13 @@ struct pnx__child {
     uint64_t start_time;
 };
 
+/** The pids that one look met in the cgroup; those that find no room in it are looked up again. */
+#define PNX__SEEN_SLOTS 4096
+struct pnx__seen {
+    pid_t slots[PNX__SEEN_SLOTS]; /* open addressing; 0: free */
+    size_t count;
+};
+
 struct pnx__process_set {
     /* Set by the owner before the command runs. */
     const char *cookie;       /* "CLEANROOM_SESSION=…" */
@@ -59,8 +66,9 @@ struct pnx__process_set {
     bool interrupted;   /* it is to be ended with everything else, e.g. because its time is over */
 
     /* Filled in by the release. */
-    size_t found_count;
+    size_t found_count, hint;
     uint64_t unlisted;  /* found, but there was no room to write it down */
+    struct pnx__seen seen;
     bool elsewhere;     /* some are known by their cookie alone */
     bool hurried;       /* the alarm said so */
     pnx_outcome outcome;
@@ -82,10 +90,15 @@ bool pnx__set_signal(const struct pnx__process_set *set, pid_t pid, const int *s
                      size_t count);
 /** Reaps zombies of the set that are our children, but not the command. */
 void pnx__set_reap(struct pnx__process_set *set);
+/**
+ * The same, when all of the set were killed: waits for those that are still on their way out. A
+ * process leaves its cgroup before it becomes a zombie. False: `deadline` came first.
+ */
+bool pnx__set_reap_all(struct pnx__process_set *set, pnx_time deadline);
 /** The children that this process has now, for `strangers`; the caller frees it. False: no memory. */
 bool pnx__set_note_strangers(struct pnx__process_set *set);
 
-/** Writes the process down, unless it is; NULL: there is no room. */
+/** Writes the process down, unless it is already, by its pid; NULL: there is no room. */
 struct pnx__found_process *pnx__set_note(struct pnx__process_set *set, pid_t pid, bool outside);
 /** Forgets those that have gone, and describes the others anew: they may have been executed since. */
 void pnx__set_look_again(struct pnx__process_set *set);

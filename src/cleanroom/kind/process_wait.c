@@ -5,7 +5,7 @@
 #include "kind/sys.h"
 
 /* Processes that are waited for at a time: descriptors are scarce, the order does not matter. */
-#define WAITED_MAX 64
+#define WAITED_MAX 256
 
 enum { ALARM, CGROUP, FIRST_PROCESS };
 

@@ -56,28 +56,41 @@ static ssize_t read_of(pid_t pid, const char *file, char *buffer, size_t size)
 
 /* ---- one process ----------------------------------------------------------------------------- */
 
-bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret)
+/* "4711 (any ) bytes) S 1 2 3 …": the name ends at the last parenthesis. */
+static bool parse_stat(char *text, struct pnx__proc_stat *ret)
 {
-    char text[512];
-    if (read_of(pid, "stat", text, sizeof text) <= 0)
-        return false;
-    /* "4711 (any ) bytes) S 1 2 3 …": the name ends at the last parenthesis. */
     char *name = strchr(text, '('), *end = strrchr(text, ')');
-    if (!name || !end)
-        return false;
-    int parent, group, session;
-    unsigned long long start_time;
-    if (sscanf(end + 1,
-               " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &ret->state, &parent, &group, &session, &start_time) != 5)
+    if (!name || !end || end[1] != ' ')
         return false;
     *end = '\0';
     snprintf(ret->name, sizeof ret->name, "%s", name + 1);
-    ret->parent = parent;
-    ret->group = group;
-    ret->session = session;
-    ret->start_time = start_time;
-    return true;
+    ret->state = end[2];
+    char *at = end + 3;
+    uint64_t fields[19]; /* from the parent, the 4th of the line, to the start time, the 22nd */
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        fields[i] = strtoull(at, &at, 10);
+    ret->parent = (pid_t)fields[0];
+    ret->group = (pid_t)fields[1];
+    ret->session = (pid_t)fields[2];
+    ret->start_time = fields[18];
+    return ret->start_time != 0 || ret->parent == 0;
+}
+
+bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret)
+{
+    char text[512];
+    struct stat owner;
+    int fd = open_of(pid, "stat");
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, text, sizeof text - 1); /* the kernel gives the line in one piece */
+    bool known = got > 0 && fstat(fd, &owner) == 0;
+    pnx__close(fd);
+    if (!known)
+        return false;
+    text[got] = '\0';
+    ret->user = owner.st_uid;
+    return parse_stat(text, ret);
 }
 
 void pnx__proc_command(pid_t pid, char *buffer, size_t size)
@@ -92,14 +105,6 @@ void pnx__proc_command(pid_t pid, char *buffer, size_t size)
         return;
     struct pnx__proc_stat stat;
     snprintf(buffer, size, "[%s]", pnx__proc_stat(pid, &stat) ? stat.name : "?");
-}
-
-int64_t pnx__proc_user(pid_t pid)
-{
-    char path[32];
-    struct stat about;
-    snprintf(path, sizeof path, "/proc/%d", (int)pid);
-    return stat(path, &about) == 0 ? (int64_t)about.st_uid : -1;
 }
 
 bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size)

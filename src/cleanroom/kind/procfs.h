@@ -17,6 +17,7 @@ struct pnx__proc_stat {
     char state;    /* R, S, D, T, t, Z, X, … */
     pid_t parent, group, session;
     uint64_t start_time; /* in clock ticks since boot */
+    int64_t user;        /* that it runs as; root, if it may not be looked into */
 };
 
 /** Reads all of a small file, terminated; -1 and errno. Longer ones are cut. */
@@ -25,8 +26,6 @@ ssize_t pnx__read_file(const char *path, char *buffer, size_t size);
 bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret);
 /** "sleep 1000": its arguments joined by spaces, or its name in brackets; cut to `size`. */
 void pnx__proc_command(pid_t pid, char *buffer, size_t size);
-/** The user that it runs as (root, if it may not be looked into), or -1. */
-int64_t pnx__proc_user(pid_t pid);
 /** The path of its cgroup v2 as the kernel prints it, without newline. False: it has none. */
 bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size);
 /** Does its initial environment hold the entry "NAME=value"? False too when it may not be read. */

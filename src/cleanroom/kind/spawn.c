@@ -88,7 +88,6 @@ static _Noreturn void give_up(const struct plan *plan, int stage)
 
 static _Noreturn void become(const struct plan *plan)
 {
-    forget_handlers();
     if (plan->cgroup_dir >= 0) {
         int procs = openat(plan->cgroup_dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
         if (procs < 0 || write(procs, "0", 1) != 1)
@@ -106,8 +105,10 @@ static pid_t start_by_fork(struct plan *plan, int cgroup_dir, int *ret_pidfd)
 {
     plan->cgroup_dir = cgroup_dir;
     pid_t pid = _Fork();
-    if (pid == 0)
+    if (pid == 0) {
+        forget_handlers();
         become(plan);
+    }
     if (pid < 0)
         return -1;
     *ret_pidfd = pnx__pidfd_open(pid);
@@ -127,7 +128,7 @@ static pid_t start_by_fork(struct plan *plan, int cgroup_dir, int *ret_pidfd)
 static pid_t start(struct plan *plan, int cgroup_dir, int *ret_pidfd)
 {
     struct clone_args args = {
-        .flags = CLONE_PIDFD | (cgroup_dir >= 0 ? CLONE_INTO_CGROUP : 0),
+        .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (cgroup_dir >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uintptr_t)ret_pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = cgroup_dir >= 0 ? (uint64_t)cgroup_dir : 0,

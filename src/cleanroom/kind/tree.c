@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #define MOVED ".cleanroom-moved-"
 
@@ -93,7 +94,7 @@ static void tell(struct pnx__tree *tree, struct pnx__tree_level *parent, const c
             .path = tree->path,
             .mode = stat->stx_mode,
             .owner = stat->stx_uid,
-            .device = ((uint64_t)stat->stx_dev_major << 32) | stat->stx_dev_minor,
+            .device = makedev(stat->stx_dev_major, stat->stx_dev_minor),
             .inode = stat->stx_ino,
             .created = created_at(stat),
             .bytes = bytes,

@@ -10,6 +10,7 @@
 /* So many of a kind are named; the rest is counted. */
 #define NAMED_MAX 5
 #define NAME_COLUMNS 60
+#define PATH_COLUMNS 200
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
@@ -76,7 +77,8 @@ static void print_resource(FILE *out, const pnx_session_resource *resource)
 {
     const char *detail = resource->detail, *reason = resource->outcome.reason;
     bool stuck = is_stuck(resource);
-    pnx__print_name(out, resource->name, NAME_COLUMNS);
+    bool process = strcmp(resource->kind, "process") == 0;
+    pnx__print_name(out, resource->name, process ? NAME_COLUMNS : PATH_COLUMNS);
     if (*detail || (*reason && !stuck))
         fprintf(out, " (%s%s%s)", detail, *detail && *reason && !stuck ? ", " : "",
                 stuck ? "" : reason);

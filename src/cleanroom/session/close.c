@@ -64,6 +64,7 @@ void pnx_session_free(pnx_session *session)
         return;
     if (!session->closed)
         (void)pnx_session_close(session, NULL, NULL);
+    end_registry(session);
     if (session->registry) /* a release hangs, and still uses this memory */
         return;
     free_what_is_stuck(session);
@@ -100,7 +101,6 @@ pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_
     report.cleanup = pnx_monotonic_now() - began;
     (void)prctl(PR_SET_CHILD_SUBREAPER, session->was_subreaper);
     pnx__session_account(session, &report);
-    end_registry(session);
     if (status != PNX_OK)
         pnx_fail(err, status, "%llu things that the session had are still there",
                  (unsigned long long)report.unremoved);

@@ -69,8 +69,13 @@ static pnx_status configure(pnx_session *session, const pnx_session_config *conf
 
 static pnx_status make_registry(pnx_session *session, pnx_error *err)
 {
-    /* One worker: what is removed here is removed in order. */
-    pnx_config config = {.name = "cleanroom", .workers = 1, .timing = PNX_TIMING_NONE};
+    pnx_config config = {
+        .name = "cleanroom",
+        .workers = 1, /* what is removed here is removed in order */
+        .resources_max = 64,
+        .at_exit = session->config.at_exit,
+        .timing = PNX_TIMING_NONE,
+    };
     pnx_status status = pnx_registry_create(&config, &session->registry, err);
     return status == PNX_OK ? status : pnx_wrap(err, status, "cannot prepare the clean-up");
 }
