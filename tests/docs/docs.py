@@ -96,6 +96,8 @@ class Compiler:
     def common(self, text):
         flags = self.flags + [f"-I{self.source}/include", "-g", "-pthread"]
         libraries = [self.options.library]
+        if "patinox/test.h" in text:
+            libraries = [self.options.test_library] + libraries
         if "patinox/uv.h" in text:
             if self.options.uv is None:
                 raise LookupError("built without libuv")
@@ -269,6 +271,7 @@ def main():
     parser.add_argument("what", choices=["blocks", "examples", "links"])
     parser.add_argument("--source", required=True)
     parser.add_argument("--library", required=True)
+    parser.add_argument("--test-library")
     parser.add_argument("--uv")
     parser.add_argument("--tool")
     parser.add_argument("--cflags", default="")

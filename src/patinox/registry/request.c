@@ -189,7 +189,6 @@ static void note(pnx_batch_result *result, const struct entry *entry, pnx_status
         result->already++;
         break;
     case PNX_PENDING:
-    case PNX_ETIMEOUT:
         result->pending++;
         break;
     case PNX_EABANDONED:
@@ -252,6 +251,10 @@ static void release_entries(pnx_registry *registry, struct entry *entries, size_
                 step_until(registry, &entry->waiter, deadline);
             entry->status = pnx__waiter_wait(registry, entry->slot, &entry->waiter,
                                              registry->clock != NULL ? 0 : deadline);
+            /* It may also have failed for good with a status of that name. */
+            if (entry->status == PNX_ETIMEOUT &&
+                atomic_load_explicit(&entry->waiter.ended, memory_order_acquire) == 0)
+                entry->status = PNX_PENDING;
         }
         note(result, entry, entry->status);
     }

@@ -109,9 +109,9 @@ pnx_status pnx__register_periodic(struct pnx_registry *registry, const pnx_kind 
                                   const void *value, const pnx_site *site, pnx_duration period,
                                   pnx_id *ret_id, pnx_error *err)
 {
-    const int64_t ticks = (period + (1 << PNX__TICK_SHIFT) - 1) >> PNX__TICK_SHIFT;
-    if (period < PNX_MS(1) || ticks > UINT32_MAX)
+    if (period < PNX_MS(1) || period > (pnx_duration)UINT32_MAX << PNX__TICK_SHIFT)
         return pnx_fail(err, PNX_EINVAL, "a period must be from 1 ms to 52 days");
+    const int64_t ticks = (period + (1 << PNX__TICK_SHIFT) - 1) >> PNX__TICK_SHIFT;
     pnx_status status = PNX_OK;
     pnx__kind *runtime = pnx__kind_find(registry, kind, &status, err);
     if (runtime == NULL)

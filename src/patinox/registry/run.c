@@ -61,11 +61,12 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
                  const pnx__about *about, uint64_t final, pnx_status status)
 {
     const pnx_state state = pnx__state_of(final);
-    pnx__hook *hook = (final & PNX__HOOKED) != 0 ? slot->hook : NULL;
     bool more = false;
     if ((final & PNX__TIMER) != 0)
         pnx__timer_cancel(registry, slot);
     pthread_mutex_lock(&registry->dispatch);
+    /* Under the lock, under which the flag was set together with the hook. */
+    pnx__hook *hook = (final & PNX__HOOKED) != 0 ? slot->hook : NULL;
     if ((final & PNX__CAPPED) != 0)
         more = pnx__uncap(registry, about->kind);
     if ((final & PNX__WAITED) != 0)
