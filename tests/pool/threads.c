@@ -361,6 +361,36 @@ static void a_hanging_create_holds_nobody_up(void **state)
     assert_non_null(strstr(world.events, "create late"));
 }
 
+/* A create that ends after the close leaves nothing behind, not even a timer. */
+static void closed_during_a_create(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.max = 1});
+    atomic_store(&world.hang, 1);
+    pnx_lease lease = {0};
+    pnx_pool_wait wait = {0};
+    const pnx_pool_want want = {.deadline = PNX_FOREVER};
+    assert_int_equal(pnx_pool_begin(world.pool, &want, &wait, &lease, &world.err), PNX_PENDING);
+    sem_wait(&world.hangs);
+    pnx_pool_report report;
+    assert_int_equal(
+        pnx_pool_close(world.pool, pnx_monotonic_now() + PNX_MS(1), &report, &world.err),
+        PNX_ETIMEOUT);
+    assert_int_equal(report.creating, 1);
+    assert_int_equal(pnx_pool_poll(&wait, &lease, &world.err), PNX_ESHUTDOWN);
+    assert_int_equal(pnx_pool_destroy(world.pool, &world.err), PNX_EBUSY);
+    atomic_store(&world.hang, 0);
+    sem_post(&world.go);
+    /* Nobody closes it again. */
+    const pnx_time patience = soon();
+    while (pnx_pool_destroy(world.pool, &world.err) == PNX_EBUSY) {
+        assert_true(pnx_monotonic_now() < patience);
+        sched_yield();
+    }
+    world.pool = NULL;
+    assert_int_equal(world.destroyed, 1);
+}
+
 /* Waits for a create, but a returned one is as good. */
 static void a_return_beats_a_hanging_create(void **state)
 {
@@ -476,6 +506,7 @@ int main(void)
         on_threads(nobody_starves),
         on_threads(everybody_gets_the_same),
         on_threads(a_hanging_create_holds_nobody_up),
+        on_threads(closed_during_a_create),
         on_threads(a_return_beats_a_hanging_create),
         on_threads(canceled_by_another_thread),
         on_threads(a_circle_of_threads_is_told),

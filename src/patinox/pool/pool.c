@@ -116,6 +116,8 @@ static void complete(pnx_pool_config *config)
     default_span(&config->reset_timeout, PNX_S(2));
     /* 500 ms is what HikariCP trusts (aliveBypassWindowMs). */
     default_span(&config->validate_window, PNX_MS(500));
+    if (config->validate_window == PNX_NS(1))
+        config->validate_window = 0; /* always, also within a tick of the coarse clock */
     default_span(&config->keepalive, PNX_S(120));
     default_span(&config->max_lifetime, PNX_S(1800));
     default_span(&config->idle_timeout, PNX_S(600));

@@ -246,9 +246,16 @@ static void tick_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const p
     pnx__pool_leave(pool);
 }
 
+static bool is_closed(pnx_pool *pool)
+{
+    /* Relaxed: it is closed under the lock, which is held. */
+    return (atomic_load_explicit(&pool->gate, memory_order_relaxed) & PNX__GATE_CLOSED) != 0;
+}
+
 void pnx__pool_tick_by(pnx_pool *pool, pnx__pool_after *after, pnx_time when)
 {
-    if (when >= pool->tick_want)
+    /* Once it is closed nothing is due any more; a timer would only hold its end up. */
+    if (when >= pool->tick_want || is_closed(pool))
         return;
     pool->tick_want = when;
     after->arm = true;
@@ -297,5 +304,9 @@ void pnx__pool_arm(pnx_pool *pool)
         if (pnx_id_is_none(id) || (pool->tick_want >= want && !gone))
             break;
     }
+    /* It was closed meanwhile, and close did not know of this one. */
+    const pnx_id stray = is_closed(pool) ? pool->tick_id : PNX_ID_NONE;
     pthread_mutex_unlock(&pool->lock);
+    if (!pnx_id_is_none(stray))
+        (void)pnx_release_later(pool->registry, stray, NULL);
 }
