@@ -619,7 +619,7 @@ static void metadata(const struct step *step)
                   : resource->metadata == 0 ? PNX_ENOTFOUND
                                             : PNX_OK);
     if (status == PNX_OK)
-        expect("get_metadata: value", atoi(found), resource->metadata);
+        expect("get_metadata: value", strtol(found, NULL, 10), resource->metadata);
 }
 
 static void stats(void)
@@ -902,20 +902,23 @@ static void shut_down(void)
     model.stepping = false;
     model_shutdown_over(registry);
     const pnx_counts after = model_counts();
+    const uint64_t lost = report.counts.failed + report.counts.abandoned;
+    const uint64_t lost_by_model = after.failed + after.abandoned;
+    const uint64_t released = after.done - before.done;
+    const uint64_t survivors = model.kept_count + after.live;
     expect("shutdown: done", (long long)report.counts.done, (long long)after.done);
     expect("shutdown: live", (long long)report.counts.live, (long long)after.live);
-    expect("shutdown: lost", (long long)(report.counts.failed + report.counts.abandoned),
-           (long long)(after.failed + after.abandoned));
-    expect("shutdown: outstanding",
-           (long long)(report.counts.queued + report.counts.running + report.counts.waiting), 0);
+    expect("shutdown: lost", (long long)lost, (long long)lost_by_model);
+    expect("shutdown: queued", (long long)report.counts.queued, 0);
+    expect("shutdown: running", (long long)report.counts.running, 0);
+    expect("shutdown: waiting", (long long)report.counts.waiting, 0);
     expect("shutdown: balance", pnx_counts_imbalance(&report.counts), 0);
     expect("shutdown: registered", (long long)report.counts.registered,
            (long long)after.registered);
-    expect("shutdown: released", (long long)report.released, (long long)(after.done - before.done));
+    expect("shutdown: released", (long long)report.released, (long long)released);
     expect("shutdown: leaked", (long long)report.leaked,
            model.setting.keep_live ? 0 : (long long)before.live);
-    expect("shutdown: survivors", (long long)report.survivor_count,
-           (long long)(model.kept_count + after.live));
+    expect("shutdown: survivors", (long long)report.survivor_count, (long long)survivors);
     expect_status("shutdown", status, report.survivor_count == 0 ? PNX_OK : PNX_EFAILED);
     pnx_guard guard = {0};
     expect_status("reserve after shutdown",
@@ -984,6 +987,7 @@ static struct program program;
 static void on_crash(int number)
 {
     char text[160];
+    /* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): all is lost anyway. */
     const int length = snprintf(text, sizeof text,
                                 "signal %d in program; replay it by "
                                 "PNX_TEST_SEED=%llu\n",

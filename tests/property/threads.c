@@ -8,7 +8,8 @@
  *   - order: with one worker no lower priority starts while a higher one was queued before the
  *     worker's previous start, and one thread's drops of one priority start in their order;
  *   - no lost wake-up: what is dropped while the workers fall asleep is released, and when the
- *     threads are gone all that they gave up is released, without anybody touching the registry again;
+ *     threads are gone all that they gave up is released, without anybody touching the registry
+ *     again;
  *   - shutdown, asked for at any moment, ends in time and accounts for everything.
  *
  * The seed fixes the programs and the registry's configuration, not the interleaving: with
@@ -179,9 +180,8 @@ static uint8_t kind_of(pnx__random *random)
 static struct mailbox {
     pthread_mutex_t lock;
     pnx_guard guard;
-    uint32_t record;
     pnx_id id; /* of a resource that somebody has, or had */
-    uint32_t id_record;
+    uint32_t record, id_record;
 } mailboxes[MAILBOXES];
 
 static pthread_mutex_t pending_lock = PTHREAD_MUTEX_INITIALIZER;

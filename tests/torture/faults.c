@@ -49,6 +49,7 @@ static const char *const point_names[PNX__FAULT_COUNT] = {
 static void on_alarm(int number)
 {
     (void)number;
+    /* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): all is lost anyway. */
     dprintf(STDERR_FILENO, "hangs: scenario %s, call %u of %s fails\n", scenario_name,
             atomic_load(&fault_number), point_names[atomic_load(&fault_point)]);
     abort();

@@ -66,7 +66,7 @@ static bool others_run(void)
     child_check(tasks != NULL);
     for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
         char path[300], line[256] = "";
-        if (task->d_name[0] == '.' || atoi(task->d_name) == gettid())
+        if (task->d_name[0] == '.' || strtol(task->d_name, NULL, 10) == gettid())
             continue;
         snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
         FILE *stat = fopen(path, "re");

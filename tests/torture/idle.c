@@ -33,7 +33,7 @@ static unsigned long switches_of(const char *thread, bool *ret_asleep)
 {
     char path[300], line[200];
     bool ours = false;
-    unsigned long sum = 0, count;
+    unsigned long sum = 0;
     snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
     FILE *status = fopen(path, "re");
     if (status == NULL)
@@ -43,9 +43,9 @@ static unsigned long switches_of(const char *thread, bool *ret_asleep)
         if (ours && strncmp(line, "State:", 6) == 0 && strchr(line, 'S') != NULL &&
             strstr(line, "S (sleeping)") == NULL)
             *ret_asleep = false;
-        if (sscanf(line, "voluntary_ctxt_switches: %lu", &count) == 1 ||
-            sscanf(line, "nonvoluntary_ctxt_switches: %lu", &count) == 1)
-            sum += count;
+        const char *count = strchr(line, ':');
+        if (count != NULL && strstr(line, "voluntary_ctxt_switches") != NULL)
+            sum += strtoul(count + 1, NULL, 10); /* and the involuntary ones */
     }
     fclose(status);
     return ours ? sum : 0;

@@ -111,11 +111,11 @@ static int no_threads(void)
 
 static size_t address_space(void)
 {
-    size_t pages = 0;
+    char line[100] = "";
     FILE *statm = fopen("/proc/self/statm", "re");
-    child_check(statm != NULL && fscanf(statm, "%zu", &pages) == 1);
+    child_check(statm != NULL && fgets(line, sizeof line, statm) != NULL);
     fclose(statm);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
+    return strtoul(line, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static int no_memory(void)

@@ -45,7 +45,8 @@ static uint64_t blocked_in(const char *thread)
         return 0;
     while (fgets(line, sizeof line, status) != NULL) {
         ours = ours || strstr(line, "Name:\tpnx-") != NULL;
-        sscanf(line, "SigBlk: %llx", &blocked);
+        if (strncmp(line, "SigBlk:", 7) == 0)
+            blocked = strtoull(line + 7, NULL, 16);
     }
     fclose(status);
     return ours ? blocked : 0;
