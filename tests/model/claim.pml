@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * claim.pml: who may run a release, and what becomes of it (run.c, dispatch.c): claim, time-out,
+ * claim.pml: who may run a release, and what becomes of it (run.c, outcome.c, dispatch.c): claim, time-out,
  * late completion, close, rescue from the batch of a worker that hangs, recycling. One slot; its
  * first life (generation 0) meets everything at once; its second shows that nothing of the first
  * reaches into it.

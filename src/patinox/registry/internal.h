@@ -634,7 +634,7 @@ pnx_time pnx__oldest_queued(struct pnx_registry *registry);
 /* A queued one of a higher rank is in sight. Without the lock. */
 bool pnx__higher_visible(struct pnx_registry *registry, unsigned rank);
 
-/* ---- run.c: one attempt, and what becomes of it ---------------------------------------------- */
+/* ---- run.c, outcome.c, inline.c: an attempt, and what becomes of it --------------------------- */
 
 /* Runs one popped slot in this thread. `worker` is NULL when inline. False: it was not ours. */
 bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
