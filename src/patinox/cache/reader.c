@@ -148,13 +148,15 @@ void pnx_ref_drop(pnx_ref *ref)
     if (!ref || !ref->value)
         return;
     pnx__entry *entry = pnx__entry_of_value(ref->value);
-    struct pnx_cache *cache = pnx__cache_of(entry);
+    struct pnx_cache *cache;
     const uintptr_t pin = (uintptr_t)ref->pin;
     *ref = (pnx_ref){NULL, NULL};
     if (PNX_LIKELY((pin & 1) == 0)) {
         const pnx__reader *reader =
             (const pnx__reader *)(pin & ~(uintptr_t)(PNX__READER_ALIGN - 1));
-        /* Release: pairs with the acquire in pins_seen (reclaim.c). */
+        /* Not by the entry's slab: the heads of all slabs compete for one set of a CPU's cache. */
+        cache = reader->cache;
+        /* Release: pairs with the acquire in pins_see (reclaim.c). */
         atomic_store_explicit((_Atomic(pnx__entry *) *)pin, NULL, memory_order_release);
         /* Either the reclaimer sees the pin cleared, or we see that it has retired the entry. */
         if (PNX_LIKELY(atomic_load_explicit(&reader->owner, memory_order_relaxed) ==
@@ -163,12 +165,12 @@ void pnx_ref_drop(pnx_ref *ref)
         else
             atomic_thread_fence(memory_order_seq_cst);
     } else {
+        cache = pnx__cache_of(entry);
         /* seq_cst: before the look at the state, as above. */
         (void)atomic_fetch_sub_explicit(&entry->pins, 1, memory_order_seq_cst);
     }
-    /* seq_cst: pairs with the store in retire (reclaim.c). The entry may be another by now, or the
-     * state of it be seen that is none of ours: then there is nothing to do, at the cost of a look.
-     * */
+    /* seq_cst: pairs with the store in retire (reclaim.c). The entry may be another by now, and the
+     * state be one that is none of ours: then there is nothing to do, at the cost of a look. */
     if (PNX_UNLIKELY(atomic_load_explicit(&entry->node.state, memory_order_seq_cst) >=
                      PNX__ENTRY_RETIRED))
         pnx__cache_let_go(cache, entry);
