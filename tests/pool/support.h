@@ -43,6 +43,7 @@ struct world {
     _Atomic int hang;   /* creates wait for `go` */
     sem_t hangs, go;
     char events[16384];
+    char note[64];
     pthread_mutex_t lock;
 };
 
@@ -131,8 +132,6 @@ static const pnx_pool_manager resetting_inline = {
 
 static inline void reset_world(void)
 {
-    const bool first = world.registry == NULL && world.things[0].number == 0;
-    (void)first;
     memset(&world, 0, sizeof world);
     pthread_mutex_init(&world.lock, NULL);
     sem_init(&world.hangs, 0, 0);

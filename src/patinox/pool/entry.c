@@ -53,8 +53,7 @@ void pnx__pool_close_entry(pnx_pool *pool, pnx__pool_after *after, pnx__pool_ent
     }
     set(pool, entry, PNX__POOL_CLOSING);
     entry->noted = true; /* until its release is asked for it is in this list, and in no other */
-    entry->next = after->close;
-    after->close = entry;
+    PNX__POOL_APPEND(after->close, after->close_last, entry);
 }
 
 void pnx__pool_send(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry,
@@ -70,8 +69,7 @@ void pnx__pool_send(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *ent
     entry->job.told_late = false;
     entry->job.started = pnx__precise(pool->registry);
     entry->job.deadline = pnx_time_after(entry->job.started, limit);
-    entry->next = after->jobs;
-    after->jobs = entry;
+    PNX__POOL_APPEND(after->jobs, after->jobs_last, entry);
     if (type == PNX__JOB_CREATE)
         pnx__pool_tick_by(pool, after, entry->job.deadline);
 }

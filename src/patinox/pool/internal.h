@@ -133,13 +133,25 @@ typedef struct pnx__pool_tenant {
 #define PNX__POOL_EVENTS 8
 /* What is to be done once the lock is gone. */
 typedef struct pnx__pool_after {
-    pnx__pool_entry *jobs;   /* to be submitted */
-    pnx__pool_entry *close;  /* to be released */
-    pnx__pool_waiter *waits; /* to be told */
-    bool arm;                /* the tick */
+    /* In the order in which they were noted. */
+    pnx__pool_entry *jobs, *jobs_last;    /* to be submitted */
+    pnx__pool_entry *close, *close_last;  /* to be released */
+    pnx__pool_waiter *waits, *waits_last; /* to be told */
+    bool arm;                             /* the tick */
     unsigned event_count;
     pnx_pool_event events[PNX__POOL_EVENTS];
 } pnx__pool_after;
+
+/* Adds `node` to the list of a pnx__pool_after that `first` and `last` are. */
+#define PNX__POOL_APPEND(first, last, node)                                                        \
+    do {                                                                                           \
+        (node)->next = NULL;                                                                       \
+        if ((first) == NULL)                                                                       \
+            (first) = (node);                                                                      \
+        else                                                                                       \
+            (last)->next = (node);                                                                 \
+        (last) = (node);                                                                           \
+    } while (0)
 
 struct pnx_pool {
     /* Read by every acquire and return, hardly ever written. */

@@ -115,8 +115,7 @@ void pnx__pool_settle(pnx_pool *pool, pnx__pool_after *after, pnx__pool_waiter *
     waiter->served_at = pnx__precise(pool->registry);
     if (status == PNX_OK)
         pnx_histogram_add(&pool->stats.wait_time, waiter->served_at - waiter->queued_at);
-    waiter->next = after->waits;
-    after->waits = waiter;
+    PNX__POOL_APPEND(after->waits, after->waits_last, waiter);
 }
 
 void pnx__pool_hand(pnx_pool *pool, pnx__pool_after *after, pnx__pool_waiter *waiter,
