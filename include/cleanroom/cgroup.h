@@ -2,8 +2,8 @@
 /**
  * @file cgroup.h
  * A control group (v2) of one's own: everything that is started in it stays in it, however often it
- * forks, and all of it can be ended at once. No controller is needed, so this works on machines that
- * have v1 and v2 side by side too.
+ * forks, and all of it can be ended at once. No controller is needed, so this works on machines
+ * that have v1 and v2 side by side too.
  *
  * Needs a cgroup v2 mount in which the caller may create groups: as root, or in a delegated subtree
  * (systemd-run --user --scope -p Delegate=yes).
@@ -52,7 +52,7 @@ PNX_API pnx_status pnx_cgroup_kill(const pnx_cgroup *cgroup);
  * again. The cgroup's own.
  */
 PNX_API int pnx_cgroup_events_fd(const pnx_cgroup *cgroup);
-/** Waits until nothing lives in it, for `deadline` (CLOCK_MONOTONIC) at most. PNX_OK, PNX_ETIMEOUT. */
+/** Waits until nothing lives in it, until `deadline` (CLOCK_MONOTONIC). PNX_OK, PNX_ETIMEOUT. */
 PNX_API pnx_status pnx_cgroup_wait_empty(const pnx_cgroup *cgroup, pnx_time deadline);
 /**
  * Removes it with the cgroups beneath it, deepest first, and verifies that it is gone. Kills

@@ -32,11 +32,11 @@ PNX_API const char *pnx_fate_name(pnx_fate fate);
 /** A plain value. Zeroed: nothing was tried yet. */
 typedef struct pnx_outcome {
     pnx_fate fate;
-    bool verified;      /**< gone, and seen to be gone by looking again */
+    bool verified; /**< gone, and seen to be gone by looking again */
     unsigned attempts;
-    pnx_duration took;  /**< of all attempts, without the pauses between them */
-    pnx_time ended;     /**< of the last attempt, on CLOCK_MONOTONIC */
-    uint64_t bytes;     /**< given back to disk */
+    pnx_duration took;                   /**< of all attempts, without the pauses between them */
+    pnx_time ended;                      /**< of the last attempt, on CLOCK_MONOTONIC */
+    uint64_t bytes;                      /**< given back to disk */
     char reason[PNX_OUTCOME_REASON_MAX]; /**< why it is stuck, foreign or kept, or what it took;
                                               may be empty */
 } pnx_outcome;

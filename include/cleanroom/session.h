@@ -14,9 +14,9 @@
  * Order of the clean-up: processes (asked by SIGTERM, killed after the grace), the directory, the
  * cgroup; each seen to be gone before the next begins.
  *
- * Tiers: at 1 the command's processes are held together by a cgroup. At 0, without the right to make
- * one, they are followed by descent (the process makes itself their subreaper) and by a cookie in
- * their environment, CLEANROOM_SESSION=<id>; one that clears its environment *and* is started by
+ * Tiers: at 1 the command's processes are held together by a cgroup. At 0, without the right to
+ * make one, they are followed by descent (the process makes itself their subreaper) and by a cookie
+ * in their environment, CLEANROOM_SESSION=<id>; one that clears its environment *and* is started by
  * somebody else, such as cron(8), gets away.
  *
  * Threads: one thread opens, runs and closes. pnx_session_signal may be called from anywhere.
@@ -69,8 +69,8 @@ PNX_API const char *pnx_session_tmpdir(const pnx_session *session);
 /**
  * Runs the command and waits until it has ended or its time is over; then pnx_session_close ends it
  * with all the rest. Once a session. It inherits what pnx_process_spawn says.
- * PNX_OK, however it ended: the report says; PNX_ETIMEOUT; PNX_ENOTFOUND, PNX_EUNSUPPORTED: it could
- * not be executed; PNX_EALREADY: a command was run in this session; PNX_EFAILED.
+ * PNX_OK, however it ended: the report says; PNX_ETIMEOUT; PNX_ENOTFOUND, PNX_EUNSUPPORTED: it
+ * could not be executed; PNX_EALREADY: a command was run in this session; PNX_EFAILED.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_session_run(pnx_session *session, const char *const *argv,
                                                   pnx_error *err);
@@ -88,8 +88,7 @@ PNX_API void pnx_session_signal(pnx_session *session, int signal_number, pid_t s
  * always. PNX_OK: nothing is left; PNX_EFAILED: something is, and the report names it;
  * PNX_EALREADY: it was closed before, and `*ret` is zeroed.
  */
-PNX_API pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret,
-                                     pnx_error *err);
+PNX_API pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_error *err);
 /** Closes the session, if it is not, and frees it: no handler may use it any more. NULL is fine. */
 PNX_API void pnx_session_free(pnx_session *session);
 

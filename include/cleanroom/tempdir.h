@@ -31,8 +31,8 @@ extern "C" {
 typedef struct pnx_tempdir pnx_tempdir;
 
 /**
- * Makes the directory `name` (one component) in `parent` (NULL: $TMPDIR if that is an absolute path,
- * else /tmp), for its owner alone (mode 0700), and holds a shared flock(2) on it, which keeps
+ * Makes the directory `name` (one component) in `parent` (NULL: $TMPDIR if that is an absolute
+ * path, else /tmp), for its owner alone (mode 0700), and holds a shared flock(2) on it, which keeps
  * cleaners such as systemd-tmpfiles away for as long as it lives.
  * The caller owns `*ret`: it ends with pnx_tempdir_remove and pnx_tempdir_free, or in a guard.
  * PNX_EINVAL (name), PNX_ENOMEM, PNX_EFAILED: errno says why; nothing was made.
@@ -59,15 +59,15 @@ PNX_API uint64_t pnx_tree_entries(const pnx_tree_totals *totals);
 
 /** One entry that was removed, or could not be. Valid during the call. */
 typedef struct pnx_tree_entry {
-    const char *path;         /**< relative to the directory; any bytes; "…/" stands for what is
+    const char *path; /**< relative to the directory; any bytes; "…/" stands for what is
                                    longer than 4 KiB or was too deep to keep */
-    uint32_t mode;            /**< its sort and permissions, as in stat(2) */
-    uint32_t owner;           /**< user id */
+    uint32_t mode;    /**< its sort and permissions, as in stat(2) */
+    uint32_t owner;   /**< user id */
     uint64_t device, inode;
-    int64_t created;          /**< nanoseconds since 1970; when it changed last if not known */
-    uint64_t bytes;           /**< disk space that goes with it */
+    int64_t created; /**< nanoseconds since 1970; when it changed last if not known */
+    uint64_t bytes;  /**< disk space that goes with it */
     bool removed;
-    const char *reason;       /**< why it was not removed, or NULL */
+    const char *reason; /**< why it was not removed, or NULL */
 } pnx_tree_entry;
 
 /**
@@ -75,8 +75,8 @@ typedef struct pnx_tree_entry {
  * removes; a guard's release runs on a worker.
  */
 typedef struct pnx_tempdir_watch {
-    pnx_outcome *outcome;    /**< filled in by each attempt; must outlive the directory */
-    pnx_tree_totals *totals; /**< likewise */
+    pnx_outcome *outcome;         /**< filled in by each attempt; must outlive the directory */
+    pnx_tree_totals *totals;      /**< likewise */
     void (*begin)(void *context); /**< an attempt begins: entries that were stuck come again */
     void (*entry)(const pnx_tree_entry *entry, void *context);
     void *context;

@@ -7,13 +7,13 @@
 
 /* How the tool exits when the command did not decide it; as env(1) and timeout(1) do. */
 enum {
-    EXIT_LEFTOVERS = 120,  /* --fail-on-leftovers: some were found, all were removed */
-    EXIT_UNREMOVED = 121,  /* --fail-on-leftovers: some could not be removed */
+    EXIT_LEFTOVERS = 120, /* --fail-on-leftovers: some were found, all were removed */
+    EXIT_UNREMOVED = 121, /* --fail-on-leftovers: some could not be removed */
     EXIT_TIMED_OUT = 124,
     EXIT_CLEANROOM = 125,  /* cleanroom itself failed */
     EXIT_CANNOT_RUN = 126, /* the command is there, but cannot be executed */
     EXIT_NOT_FOUND = 127,
-    EXIT_SIGNAL = 128,     /* plus the number of the signal that ended the command */
+    EXIT_SIGNAL = 128, /* plus the number of the signal that ended the command */
 };
 
 /** "cleanroom: …" on stderr, one line; `%m` is errno. */

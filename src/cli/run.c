@@ -25,7 +25,7 @@ static void on_signal(int signal_number, siginfo_t *info, void *context)
  * by a shell that starts us in the background, the command ignores too, and we do. */
 static void take_signals(pnx_session *session)
 {
-    static const int taken[] = {SIGTERM, SIGINT,  SIGHUP,   SIGQUIT, SIGUSR1,
+    static const int taken[] = {SIGTERM, SIGINT,   SIGHUP,  SIGQUIT, SIGUSR1,
                                 SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT, SIGCHLD};
     session_of_handler = session;
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
@@ -128,11 +128,12 @@ static int run_in(pnx_session *session, const struct run_options *options, FILE 
 int cli_run(int argc, char **argv)
 {
     struct run_options options = {
-        .session = {
-            .owns_children = true, /* this process does nothing else, … */
-            .job_control = true,   /* … and a shell may be watching it */
-            .at_exit = PNX_EXIT_NOTHING,
-        },
+        .session =
+            {
+                .owns_children = true, /* this process does nothing else, … */
+                .job_control = true,   /* … and a shell may be watching it */
+                .at_exit = PNX_EXIT_NOTHING,
+            },
     };
     int status;
     if (!parse_run_options(argc, argv, &options, &status))

@@ -10,7 +10,8 @@
 static const char usage[] =
     "usage: cleanroom run [OPTION...] [--] CMD [ARG...]\n"
     "\n"
-    "Runs CMD with a private TMPDIR and, where that can be, in a cgroup of its own. Afterwards ends\n"
+    "Runs CMD with a private TMPDIR and, where that can be, in a cgroup of its own. Afterwards "
+    "ends\n"
     "the processes and removes the files that it left behind, makes sure that they are gone, and\n"
     "says on stderr what they were.\n"
     "\n"

@@ -67,7 +67,8 @@ static void what_starts_in_it_is_in_it(void **state)
     pnx_cgroup *cgroup = *state;
     assert_false(pnx_cgroup_populated(cgroup));
     assert_int_equal(count_pids(cgroup), 0);
-    pnx_process inside = spawn_in(cgroup, "exec sleep 1000"), outside = spawn_in(NULL, "exec sleep 1000");
+    pnx_process inside = spawn_in(cgroup, "exec sleep 1000"),
+                outside = spawn_in(NULL, "exec sleep 1000");
     assert_true(pnx_cgroup_has(cgroup, inside.pid));
     assert_false(pnx_cgroup_has(cgroup, outside.pid));
     assert_false(pnx_cgroup_has(cgroup, getpid()));
@@ -108,7 +109,8 @@ static void forks_cannot_outrun_the_kill(void **state)
 {
     if (!*state)
         skip();
-    pnx_process storm = spawn_in(*state, "f() { f & }; for i in $(seq 20); do f & done; exec sleep 1000");
+    pnx_process storm =
+        spawn_in(*state, "f() { f & }; for i in $(seq 20); do f & done; exec sleep 1000");
     while (count_pids(*state) < 20)
         continue;
     assert_int_equal(pnx_cgroup_kill(*state), PNX_OK);
@@ -153,7 +155,8 @@ static void processes_beneath_it_count(void **state)
     pnx_cgroup *cgroup = *state;
     make_nested(cgroup, 2);
     char script[4400];
-    snprintf(script, sizeof script, "echo $$ >%s/below/below/cgroup.procs; echo moved; exec sleep 1000",
+    snprintf(script, sizeof script,
+             "echo $$ >%s/below/below/cgroup.procs; echo moved; exec sleep 1000",
              pnx_cgroup_path(cgroup));
     int ends[2], saved = dup(1);
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -257,14 +260,10 @@ static void one_of_that_name_is_not_taken_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        grouped(what_starts_in_it_is_in_it),
-        grouped(a_name_that_begins_like_ours_is_not_ours),
-        grouped(forks_cannot_outrun_the_kill),
-        grouped(cgroups_beneath_it_are_removed_first),
-        grouped(processes_beneath_it_count),
-        grouped(what_took_its_name_is_not_removed),
-        grouped(a_guard_ends_all_of_it),
-        grouped(one_of_that_name_is_not_taken_over),
+        grouped(what_starts_in_it_is_in_it),     grouped(a_name_that_begins_like_ours_is_not_ours),
+        grouped(forks_cannot_outrun_the_kill),   grouped(cgroups_beneath_it_are_removed_first),
+        grouped(processes_beneath_it_count),     grouped(what_took_its_name_is_not_removed),
+        grouped(a_guard_ends_all_of_it),         grouped(one_of_that_name_is_not_taken_over),
         cmocka_unit_test(bad_names_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,8 +184,9 @@ static void hostile_names_are_no_problem(void **state)
 {
     struct told told;
     pnx_tempdir *dir = make(*state, &told);
-    const char *const names[] = {"-rf", " ", "two\nlines", "\033[31mred", "\xff\xfe", "*", "...",
-                                 ".hidden", "a\\b", "%s%n", ".garbage-x", ".cleanroom-moved-0"};
+    const char *const names[] = {"-rf",      " ",    "two\nlines", "\033[31mred",
+                                 "\xff\xfe", "*",    "...",        ".hidden",
+                                 "a\\b",     "%s%n", ".garbage-x", ".cleanroom-moved-0"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         write_file(in(pnx_tempdir_path(dir), names[i]), 1);
     char longest[NAME_MAX + 1];
@@ -435,7 +436,8 @@ static void what_another_user_owns_is_told(void **state)
         pnx_error err = {0};
         pnx_status status = pnx_tempdir_remove(dir, PNX_FOREVER, &err);
         bool told_so = status == PNX_EFAILED && told->totals.files == 1 && told->stuck == 1 &&
-                       strcmp(told->first_stuck, "theirs") == 0 && strstr(err.cause.message, "uid 0");
+                       strcmp(told->first_stuck, "theirs") == 0 &&
+                       strstr(err.cause.message, "uid 0");
         _exit(told_so ? 0 : 1);
     }
     free(told);

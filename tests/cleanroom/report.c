@@ -30,16 +30,23 @@ static void nothing_reaches_the_terminal_as_a_command(void **state)
         {"tab\there\r", "tab\\there\\r"},
         {"\033[31mred\a", "\\x1b[31mred\\x07"},
         {"\x7f", "\\x7f"},
-        {"c1 \xc2\x9b" "31m", "c1 \\xc2\\x9b31m"},              /* CSI in one character */
-        {"\xe2\x80\xae" "txt.exe", "\\xe2\\x80\\xaetxt.exe"},   /* writes from right to left */
+        {"c1 \xc2\x9b"
+         "31m",
+         "c1 \\xc2\\x9b31m"}, /* CSI in one character */
+        {"\xe2\x80\xae"
+         "txt.exe",
+         "\\xe2\\x80\\xaetxt.exe"}, /* writes from right to left */
         {"\xe2\x81\xa6x", "\\xe2\\x81\\xa6x"},
         {"zero\xe2\x80\x8bwidth", "zero\\xe2\\x80\\x8bwidth"},
-        {"\xef\xbb\xbf" "bom", "\\xef\\xbb\\xbf" "bom"},
+        {"\xef\xbb\xbf"
+         "bom",
+         "\\xef\\xbb\\xbf"
+         "bom"},
         {"\xff\xfe", "\\xff\\xfe"},
-        {"\xc3", "\\xc3"},                                      /* cut off */
-        {"\xc0\xaf", "\\xc0\\xaf"},                             /* overlong */
-        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},                    /* a surrogate */
-        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},           /* beyond Unicode */
+        {"\xc3", "\\xc3"},                            /* cut off */
+        {"\xc0\xaf", "\\xc0\\xaf"},                   /* overlong */
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},          /* a surrogate */
+        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* beyond Unicode */
         {"\xe2\x82(", "\\xe2\\x82("},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -90,7 +97,10 @@ static char *text_of(const pnx_session_report *report)
 #define ROW(KIND, NAME, DETAIL, ORIGIN, FATE, REASON)                                              \
     {                                                                                              \
         .kind = KIND, .id = (char[]){"1:2"}, .name = (char[]){NAME}, .detail = (char[]){DETAIL},   \
-        .origin = ORIGIN, .outcome = {.fate = FATE, .reason = REASON}                              \
+        .origin = ORIGIN, .outcome = {                                                             \
+            .fate = FATE,                                                                          \
+            .reason = REASON                                                                       \
+        }                                                                                          \
     }
 
 static void one_line_is_enough_when_it_is_clean(void **state)

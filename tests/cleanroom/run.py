@@ -184,7 +184,8 @@ def the_report_on_the_messy_example_reads_well():
             assert "all 200 records imported: OK" in run.out
             expected = MESSY
             if ", 1 socket" not in run.err:  # no perl here
-                expected = MESSY.replace(", 1 socket", "").replace("218", "217").replace("222", "221")
+                expected = MESSY.replace(", 1 socket", "")
+                expected = expected.replace("218", "217").replace("222", "221")
             assert mask(run.err) == expected, run.err
             run.assert_gone()
 
@@ -253,10 +254,11 @@ def children_from_before_survive():
     with Place() as place:
         for user in each_user():
             how = NOBODY_ELSE if user else {}
-            script = f"(exec sleep 1000 >/dev/null 2>&1) & echo $!; exec {tool.TOOL} run --quiet -- " \
-                     "sh -c 'setsid sleep 1001 &'"
+            script = "(exec sleep 1000 >/dev/null 2>&1) & echo $!; " \
+                     f"exec {tool.TOOL} run --quiet -- sh -c 'setsid sleep 1001 &'"
             env = {**os.environ, "TMPDIR": place.tmp}
-            run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=env, **how)
+            run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=env,
+                                 **how)
             pid = int(run.stdout)
             assert run.returncode == 0 and " 1 leftover" in run.stderr, run.stderr
             os.kill(pid, signal.SIGKILL)  # raises if it is gone
@@ -383,7 +385,8 @@ def what_cannot_be_removed_is_named_and_fails_the_run():
         os.chown(os.path.join(path, "theirs"), 0, 0)
         err = run.communicate("\n")[1]
         assert run.returncode == 121, err
-        assert re.search(r"could not be removed\n    file +2  theirs/file: Permission denied\n", err), err
+        assert re.search(r"could not be removed\n    file +2  theirs/file: Permission denied\n",
+                         err), err
         assert " 3 leftovers: 1 removed, 2 not, in" in err, err
         with open(report) as file:
             told = json.load(file)
@@ -460,8 +463,9 @@ def no_grace_kills_at_once():
 TRAPS = """
 import os, signal, sys
 names = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH"]
+tell = lambda number, frame: print(signal.Signals(number).name, flush=True)
 for name in names:
-    signal.signal(getattr(signal, "SIG" + name), lambda n, f: print(signal.Signals(n).name, flush=True))
+    signal.signal(getattr(signal, "SIG" + name), tell)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -676,6 +680,42 @@ def without_a_cgroup_it_works_at_tier_0_and_says_why():
             assert " 1 leftover, removed" in run.stderr
             with open(report) as file:
                 assert reason in json.load(file)["tier_reason"]
+
+
+@test
+def a_cgroup_that_takes_no_process_is_done_without():
+    """Beneath a threaded cgroup a new one can be made, but nothing can be started in it."""
+    need_root()
+    tops = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+    top = next((t for t in tops if os.path.exists(t + "/cgroup.procs")), None)
+    threaded = f"{top}/test-threaded-{os.getpid()}"
+    with Place() as place:
+        try:
+            os.mkdir(threaded)
+            with open(threaded + "/cgroup.type", "w") as file:
+                file.write("threaded")
+        except OSError as why:
+            raise Skip(f"no threaded cgroup here: {why}")
+        try:
+            report = place.file("r.json")
+            script = f'echo 0 >{threaded}/cgroup.procs && exec "$0" run --report {report} -- ' \
+                     'sh -c "setsid sleep 1000 &"'
+            run = subprocess.run(["sh", "-c", script, tool.TOOL], capture_output=True, text=True,
+                                 env={**os.environ, "TMPDIR": place.tmp})
+            assert run.returncode == 0 and "tier T0" in run.stderr, run.stderr
+            with open(report) as file:
+                assert threaded in json.load(file)["tier_reason"]
+        finally:
+            assert os.listdir(place.tmp) == []
+            wait_until(lambda: rmdir(threaded), "the threaded cgroup to empty")
+
+
+def rmdir(path):
+    try:
+        os.rmdir(path)
+        return True
+    except OSError:
+        return False
 
 
 @test

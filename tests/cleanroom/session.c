@@ -133,9 +133,9 @@ static void bad_configurations_are_refused(void **state)
     assert_int_equal(pnx_session_open(&(pnx_session_config){.timeout = -1}, &session, &err),
                      PNX_EINVAL);
     assert_non_null(strstr(err.message, "timeout"));
-    assert_int_equal(pnx_session_open(&(pnx_session_config){.parent = "/no/such/dir"}, &session,
-                                      &err),
-                     PNX_EFAILED);
+    assert_int_equal(
+        pnx_session_open(&(pnx_session_config){.parent = "/no/such/dir"}, &session, &err),
+        PNX_EFAILED);
     assert_non_null(strstr(err.message, "/no/such/dir"));
     assert_null(session);
 }
@@ -158,23 +158,19 @@ static const pnx_session_config tiers[] = {
     {.owns_children = true, .no_cgroup = true},
 };
 
-/* Every way of getting away. Each comes to its sleep before the command ends: the fifo says so. */
-#define READY "mkfifo $TMPDIR/ready; wait_for() { for i in $(seq $1); do read x; done <$TMPDIR/ready; }; "
-#define AWAY(argument) "echo >$TMPDIR/ready; exec sleep " argument
-
+/* Every way of getting away. Each comes to its sleep before the command ends: fd 9 says so. */
 static void every_escape_ends(void **state)
 {
     for (size_t i = 0; i < 2; i++) {
         pnx_session_report report = report_of(
-            &(pnx_session_config){.owns_children = true,
-                                  .no_cgroup = tiers[i].no_cgroup,
-                                  .grace = PNX_MS(300)},
+            &(pnx_session_config){
+                .owns_children = true, .no_cgroup = tiers[i].no_cgroup, .grace = PNX_MS(300)},
             "export TMPDIR; mkfifo $TMPDIR/ready; exec 9<>$TMPDIR/ready; "
-            "(echo >&9; exec sleep 1001) & "                                  /* a plain child */
-            "(setsid sh -c 'echo >&9; exec sleep 1002' &) & "                 /* a daemon */
-            "((trap '' TERM; echo >&9; exec sleep 1003) &) & "                /* deaf */
-            "(env -i setsid sh -c '(echo >&9; exec sleep 1004) &' &) & "      /* and no cookie */
-            "sh -c 'echo >&9; kill -STOP $$; exec sleep 1005' & "             /* stopped */
+            "(echo >&9; exec sleep 1001) & "                             /* a plain child */
+            "(setsid sh -c 'echo >&9; exec sleep 1002' &) & "            /* a daemon */
+            "((trap '' TERM; echo >&9; exec sleep 1003) &) & "           /* deaf */
+            "(env -i setsid sh -c '(echo >&9; exec sleep 1004) &' &) & " /* and no cookie */
+            "sh -c 'echo >&9; kill -STOP $$; exec sleep 1005' & "        /* stopped */
             "read a <&9; read b <&9; read c <&9; read d <&9; read e <&9; "
             "while ! grep -q '^State:.T' /proc/$!/status; do :; done");
         assert_int_equal(report.exit_code, 0);
@@ -189,13 +185,14 @@ static void every_escape_ends(void **state)
             assert_int_equal(found->outcome.attempts, deaf ? 2 : 1);
             assert_string_equal(found->outcome.reason, deaf ? "ignored SIGTERM" : "");
         }
-        assert_non_null(strstr(find(&report, "process", PNX_ORIGIN_FOUND, "1002")->detail, "daemon"));
+        assert_non_null(
+            strstr(find(&report, "process", PNX_ORIGIN_FOUND, "1002")->detail, "daemon"));
         const pnx_session_resource *stopped =
             find(&report, "process", PNX_ORIGIN_FOUND, "kill -STOP");
         assert_removed(stopped);
         assert_non_null(strstr(stopped->detail, "stopped"));
         assert_int_equal(report.processes, 5);
-        assert_int_equal(report.leftovers, 6); /* and the fifo */
+        assert_int_equal(report.leftovers, 6);            /* and the fifo */
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* all are reaped */
         pnx_session_report_done(&report);
     }
@@ -229,10 +226,10 @@ static void neighbours_survive(void **state)
     close(ends[1]);
 
     for (size_t i = 0; i < 2; i++) {
-        pnx_session_report report =
-            report_of(&(pnx_session_config){.parent = *state, .owns_children = true,
-                                            .no_cgroup = tiers[i].no_cgroup},
-                      "setsid sleep 1000 & ln -s ../neighbour $TMPDIR/link");
+        pnx_session_report report = report_of(
+            &(pnx_session_config){
+                .parent = *state, .owns_children = true, .no_cgroup = tiers[i].no_cgroup},
+            "setsid sleep 1000 & ln -s ../neighbour $TMPDIR/link");
         assert_int_equal(report.leftovers, 2);
         pnx_session_report_done(&report);
         assert_true(exists(in(*state, "neighbour")));
@@ -249,8 +246,7 @@ static void neighbours_survive(void **state)
 static void children_of_the_program_are_not_taken_for_orphans(void **state)
 {
     for (size_t i = 0; i < 2; i++) {
-        pnx_session *session =
-            open_session(&(pnx_session_config){.no_cgroup = tiers[i].no_cgroup});
+        pnx_session *session = open_session(&(pnx_session_config){.no_cgroup = tiers[i].no_cgroup});
         pid_t ours = fork();
         if (ours == 0) {
             execlp("sleep", "sleep", "1000", NULL);
@@ -283,7 +279,8 @@ static void a_process_with_the_cookie_alone_is_found(void **state)
             _exit(1);
         pid_t started = fork();
         if (started == 0) {
-            char *argv[] = {"sleep", "1000", NULL}, *environment[] = {"A=b", cookie, "C=d", NULL};
+            char *argv[] = {(char[]){"sleep"}, (char[]){"1000"}, NULL};
+            char *environment[] = {(char[]){"A=b"}, cookie, (char[]){"C=d"}, NULL};
             execvpe("sleep", argv, environment);
             _exit(127);
         }
@@ -324,10 +321,10 @@ static void a_process_with_the_cookie_alone_is_found(void **state)
 static void forking_without_an_end_is_ended(void **state)
 {
     for (size_t i = 0; i < 2; i++) {
-        pnx_session_report report =
-            report_of(&(pnx_session_config){.owns_children = true, .grace = PNX_NO_GRACE,
-                                            .no_cgroup = tiers[i].no_cgroup},
-                      "f() { f & }; trap '' TERM; for i in 1 2 3; do f & done; exit 0");
+        pnx_session_report report = report_of(
+            &(pnx_session_config){
+                .owns_children = true, .grace = PNX_NO_GRACE, .no_cgroup = tiers[i].no_cgroup},
+            "f() { f & }; trap '' TERM; for i in 1 2 3; do f & done; exit 0");
         assert_int_equal(report.unremoved, 0);
         pnx_session_report_done(&report);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -340,7 +337,8 @@ static void the_end_of_a_pipeline_is_waited_for(void **state)
 {
     for (size_t i = 0; i < 2; i++) {
         pnx_session_report report =
-            report_of(&(pnx_session_config){.owns_children = true, .grace = PNX_S(20),
+            report_of(&(pnx_session_config){.owns_children = true,
+                                            .grace = PNX_S(20),
                                             .no_cgroup = tiers[i].no_cgroup,
                                             .parent = *state},
                       "mkfifo $TMPDIR/pipe; (read x <$TMPDIR/pipe; echo $x >$TMPDIR/../copied) & "
@@ -372,10 +370,10 @@ static void more_than_can_be_listed_is_counted(void **state)
 static void a_timeout_ends_it_with_all_it_started(void **state)
 {
     for (size_t i = 0; i < 2; i++) {
-        pnx_session *session =
-            open_session(&(pnx_session_config){.owns_children = true, .timeout = PNX_MS(50),
-                                               .grace = PNX_S(20),
-                                               .no_cgroup = tiers[i].no_cgroup});
+        pnx_session *session = open_session(&(pnx_session_config){.owns_children = true,
+                                                                  .timeout = PNX_MS(50),
+                                                                  .grace = PNX_S(20),
+                                                                  .no_cgroup = tiers[i].no_cgroup});
         assert_int_equal(run(session, "sleep 1000 & sleep 1000"), PNX_ETIMEOUT);
         pnx_session_report report = close_session(session, PNX_OK);
         assert_true(report.timed_out);
@@ -390,10 +388,10 @@ static void a_timeout_ends_it_with_all_it_started(void **state)
 static void who_outstays_a_timeout_is_left_behind(void **state)
 {
     for (size_t i = 0; i < 2; i++) {
-        pnx_session *session =
-            open_session(&(pnx_session_config){.owns_children = true, .timeout = PNX_MS(50),
-                                               .grace = PNX_MS(50),
-                                               .no_cgroup = tiers[i].no_cgroup});
+        pnx_session *session = open_session(&(pnx_session_config){.owns_children = true,
+                                                                  .timeout = PNX_MS(50),
+                                                                  .grace = PNX_MS(50),
+                                                                  .no_cgroup = tiers[i].no_cgroup});
         assert_int_equal(run(session, "trap '' TERM; sleep 1001 & exec sleep 1002"), PNX_ETIMEOUT);
         pnx_session_report report = close_session(session, PNX_OK);
         assert_int_equal(report.exit_signal, SIGKILL);
@@ -433,6 +431,127 @@ static void a_second_interrupt_cuts_the_grace_short(void **state)
     pnx_session_report_done(&report);
 }
 
+/* ---- what stays ------------------------------------------------------------------------------ */
+
+/* A setuid program that became somebody else altogether, as sudo(8) does: we may not signal it. */
+static int pause_as_root(void)
+{
+    if (setresuid(0, 0, 0) != 0 || write(STDOUT_FILENO, "", 1) != 1)
+        return 1;
+    for (;;)
+        pause();
+}
+
+static void copy_as_setuid_root(const char *path)
+{
+    char command[4200];
+    snprintf(command, sizeof command, "cp /proc/%d/exe '%s' && chmod 4755 '%s'", (int)getpid(),
+             path, path);
+    assert_int_equal(system(command), 0);
+}
+
+/* In a child: the session of an unprivileged user, whose command leaves the root process behind. */
+static int report_on_root_process(const char *program, int report_to)
+{
+    char script[4400];
+    snprintf(script, sizeof script,
+             "mkfifo $TMPDIR/f; %s --pause-as-root >$TMPDIR/f & sleep 1001 & "
+             "head -c1 <$TMPDIR/f >/dev/null",
+             program);
+    if (setgid(65534) != 0 || setuid(65534) != 0)
+        return 77;
+    pnx_session *session =
+        open_session(&(pnx_session_config){.owns_children = true, .grace = PNX_MS(10)});
+    pnx_session_report report;
+    if (run(session, script) != PNX_OK)
+        return 1;
+    if (pnx_session_close(session, &report, NULL) != PNX_EFAILED)
+        return 2;
+    const pnx_session_resource *root =
+        find(&report, "process", PNX_ORIGIN_FOUND, "--pause-as-root");
+    const pnx_session_resource *other = find(&report, "process", PNX_ORIGIN_FOUND, "sleep 1001");
+    if (!root || !other || other->outcome.fate != PNX_FATE_REMOVED)
+        return 3;
+    pid_t pid = (pid_t)strtol(root->id, NULL, 10);
+    if (write(report_to, &pid, sizeof pid) != sizeof pid)
+        return 4;
+    if (root->outcome.fate != PNX_FATE_STUCK || !strstr(root->outcome.reason, "uid 0"))
+        return 5;
+    bool summed = report.unremoved == 1 && report.processes == 2 && report.cleanup < PNX_S(4);
+    pnx_session_report_done(&report);
+    pnx_session_free(session);
+    return summed ? 0 : 6;
+}
+
+static void who_may_not_be_signalled_is_told_without_waiting(void **state)
+{
+    if (!is_root())
+        skip();
+    const char *program = in(*state, "program");
+    copy_as_setuid_root(program);
+    assert_int_equal(chmod(*state, 0755), 0);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(report_on_root_process(program, ends[1]));
+    close(ends[1]);
+    pid_t root = 0;
+    bool known = read(ends[0], &root, sizeof root) == sizeof root;
+    close(ends[0]);
+    int status = status_of_child(child);
+    assert_int_equal(unlink(program), 0);
+    assert_true(known);
+    assert_int_equal(kill(root, SIGKILL), 0);
+    assert_int_equal(status, 0);
+}
+
+/* A clean-up that has no time: what is not done is told as such, and nothing is used after it. */
+static void a_clean_up_out_of_time_says_so(void **state)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        pnx_session *session = open_session(&(pnx_session_config){.parent = *state,
+                                                                  .owns_children = true,
+                                                                  .grace = PNX_NO_GRACE,
+                                                                  .patience = PNX_US(50 * i)});
+        char dir[4096];
+        snprintf(dir, sizeof dir, "%s/.garbage-%s", (char *)*state,
+                 strrchr(pnx_session_tmpdir(session), '/') + 1);
+        assert_int_equal(run(session, "mkdir $TMPDIR/a; touch $TMPDIR/a/b; setsid sleep 1000 &"),
+                         PNX_OK);
+        pnx_session_report report;
+        pnx_status status = pnx_session_close(session, &report, NULL);
+        assert_int_equal(status == PNX_OK, report.unremoved == 0);
+        pnx_session_report_done(&report);
+        pnx_session_free(session); /* what the workers were at, they finish, in order */
+        assert_false(exists(dir));
+    }
+}
+
+static void a_session_that_is_open_at_exit_is_closed(void **state)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        pnx_session *session =
+            open_session(&(pnx_session_config){.parent = *state, .owns_children = true});
+        char script[128]; /* whoever is left behind holds the pipe open */
+        snprintf(script, sizeof script,
+                 "exec 9>/proc/%d/fd/%d; touch $TMPDIR/file; "
+                 "setsid sleep 1000 &",
+                 (int)getpid(), ends[1]);
+        int status = run(session, script) == PNX_OK && !close(ends[1]) ? 0 : 1;
+        exit(status);
+    }
+    close(ends[1]);
+    assert_int_equal(status_of_child(child), 0);
+    char byte;
+    assert_int_equal(read(ends[0], &byte, 1), 0);
+    close(ends[0]);
+    /* That the directory is gone too is found out when the test's place is removed. */
+}
+
 /* ---- as a guarded resource ------------------------------------------------------------------- */
 
 static void a_guard_closes_it(void **state)
@@ -455,8 +574,10 @@ static void a_guard_closes_it(void **state)
     assert_ok(pnx_registry_destroy(registry, &err), &err);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "--pause-as-root") == 0)
+        return pause_as_root();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clean_run_says_so),
         cmocka_unit_test(a_signal_is_told_as_one),
@@ -469,11 +590,17 @@ int main(void)
         cmocka_unit_test(children_of_the_program_are_not_taken_for_orphans),
         cmocka_unit_test(a_process_with_the_cookie_alone_is_found),
         cmocka_unit_test(forking_without_an_end_is_ended),
-        cmocka_unit_test_setup_teardown(the_end_of_a_pipeline_is_waited_for, make_place, drop_place),
+        cmocka_unit_test_setup_teardown(the_end_of_a_pipeline_is_waited_for, make_place,
+                                        drop_place),
         cmocka_unit_test(more_than_can_be_listed_is_counted),
         cmocka_unit_test(a_timeout_ends_it_with_all_it_started),
         cmocka_unit_test(who_outstays_a_timeout_is_left_behind),
         cmocka_unit_test(a_second_interrupt_cuts_the_grace_short),
+        cmocka_unit_test_setup_teardown(who_may_not_be_signalled_is_told_without_waiting,
+                                        make_place, drop_place),
+        cmocka_unit_test_setup_teardown(a_clean_up_out_of_time_says_so, make_place, drop_place),
+        cmocka_unit_test_setup_teardown(a_session_that_is_open_at_exit_is_closed, make_place,
+                                        drop_place),
         cmocka_unit_test(a_guard_closes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

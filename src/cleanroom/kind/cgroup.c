@@ -23,7 +23,7 @@ struct pnx_cgroup {
     int parent, fd, events;
     const char *path, *name; /* its directory, and the last component of that */
     const char *hierarchy;   /* its path as /proc/…/cgroup prints it */
-    bool below_ours;         /* beneath the `cleanroom` at the top, which goes with its last child */
+    bool below_ours; /* beneath the `cleanroom` at the top, which goes with its last child */
     pnx_outcome *outcome;
     char text[];
 };
@@ -115,7 +115,8 @@ pnx_status pnx_cgroup_create(const char *name, pnx_cgroup **ret, pnx_error *err)
     if (place.own_dir[0])
         status = create_in(place.own_dir, place.own, name, ret, err);
     else
-        status = pnx_fail(err, PNX_EFAILED, "our own cgroup is not visible beneath %s", place.mount);
+        status =
+            pnx_fail(err, PNX_EFAILED, "our own cgroup is not visible beneath %s", place.mount);
     if (status == PNX_EFAILED && geteuid() == 0)
         status = create_at_top(&place, name, ret, err);
     return status;
@@ -249,7 +250,7 @@ pnx_status pnx_cgroup_kill(const pnx_cgroup *cgroup)
     }
     if (errno != ENOENT)
         return PNX_EFAILED;
-    pnx_cgroup_each(cgroup, kill_one, (void *)(uintptr_t)cgroup);
+    pnx_cgroup_each(cgroup, kill_one, (void *)cgroup);
     return PNX_OK;
 }
 

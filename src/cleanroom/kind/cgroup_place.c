@@ -18,7 +18,7 @@ static void unescape(char *text)
             value = (from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0');
             from += 4;
         } else {
-            value = *from++;
+            value = (unsigned char)*from++;
         }
         *to = (char)value;
     }
@@ -79,8 +79,8 @@ pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err)
             strlen(root) >= PATH_MAX)
             continue;
         found = true;
-        strcpy(ret->mount, mount);
-        strcpy(ret->root, root);
+        memcpy(ret->mount, mount, strlen(mount) + 1);
+        memcpy(ret->root, root, strlen(root) + 1);
         locate_own(ret);
     }
     free(line);

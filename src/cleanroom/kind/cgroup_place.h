@@ -7,9 +7,9 @@
 #include <patinox/base.h>
 
 struct pnx__cgroup_place {
-    char mount[PATH_MAX];   /* where cgroup v2 is mounted */
-    char root[PATH_MAX];    /* what of the hierarchy is mounted there, as /proc/…/cgroup names it */
-    char own[PATH_MAX];     /* the caller's own cgroup, as /proc/self/cgroup names it; … */
+    char mount[PATH_MAX]; /* where cgroup v2 is mounted */
+    char root[PATH_MAX];  /* what of the hierarchy is mounted there, as /proc/…/cgroup names it */
+    char own[PATH_MAX];   /* the caller's own cgroup, as /proc/self/cgroup names it; … */
     char own_dir[PATH_MAX]; /* … and its directory; empty: not visible here */
 };
 

@@ -85,7 +85,8 @@ pnx_status pnx_tempdir_create(const char *parent, const char *name, pnx_tempdir 
     if (dir->parent < 0 || mkdirat(dir->parent, name, 0700) != 0) {
         pnx_fail(err, PNX_EFAILED,
                  "cannot create the temporary directory %s: %m; set TMPDIR to a directory that can "
-                 "be written", dir->path);
+                 "be written",
+                 dir->path);
         pnx_tempdir_free(dir);
         return PNX_EFAILED;
     }

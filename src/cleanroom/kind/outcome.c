@@ -6,9 +6,12 @@
 const char *pnx_fate_name(pnx_fate fate)
 {
     static const char *const names[PNX_FATE_COUNT] = {
-        [PNX_FATE_HELD] = "held",         [PNX_FATE_REMOVED] = "removed",
-        [PNX_FATE_ALREADY_GONE] = "already gone", [PNX_FATE_GONE_LATE] = "gone late",
-        [PNX_FATE_FOREIGN] = "foreign",   [PNX_FATE_STUCK] = "stuck",
+        [PNX_FATE_HELD] = "held",
+        [PNX_FATE_REMOVED] = "removed",
+        [PNX_FATE_ALREADY_GONE] = "already gone",
+        [PNX_FATE_GONE_LATE] = "gone late",
+        [PNX_FATE_FOREIGN] = "foreign",
+        [PNX_FATE_STUCK] = "stuck",
         [PNX_FATE_KEPT] = "kept",
     };
     return (unsigned)fate < PNX_FATE_COUNT ? names[fate] : "unknown";

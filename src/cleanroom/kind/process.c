@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* A killed process needs about 0.1 ms per MiB that it had mapped; this is for a machine in trouble. */
+/* What was killed needs some 0.1 ms per MiB that it had mapped; this is for machines in trouble. */
 #define AFTER_KILL PNX_S(5)
 
 pnx_status pnx_process_open(pid_t pid, pnx_process *ret, pnx_error *err)

@@ -11,11 +11,11 @@
 
 /*
  * What shares the command's terminal session may be the end of a pipeline that is about to end by
- * itself, such as the tee of `exec > >(tee log)`: asked to go at once, it would lose output. Daemons
- * have a session of their own, and are not waited for.
+ * itself, such as the tee of `exec > >(tee log)`: asked to go at once, it would lose output.
+ * Daemons have a session of their own, and are not waited for.
  */
 #define SETTLE PNX_MS(50)
-/* What was killed needs about 0.1 ms per MiB that it had mapped; this is for a machine in trouble. */
+/* What was killed needs some 0.1 ms per MiB that it had mapped; this is for machines in trouble. */
 #define AFTER_KILL PNX_S(5)
 
 static pnx_time after(pnx_duration span)
@@ -106,7 +106,7 @@ static size_t verify(struct pnx__process_set *set, pnx_time began)
 }
 
 struct kill {
-    size_t met, refused;
+    size_t met, refused, outside;
 };
 
 static void kill_member(struct pnx__process_set *set, pid_t pid, bool outside, void *context)
@@ -114,6 +114,7 @@ static void kill_member(struct pnx__process_set *set, pid_t pid, bool outside, v
     struct kill *kill = context;
     struct pnx__found_process *found = pnx__set_note(set, pid, outside);
     kill->met++;
+    kill->outside += outside;
     if (found)
         found->killed = true;
     if ((!set->cgroup || outside) && !pnx__set_signal(set, pid, (const int[]){SIGKILL}, 1))
@@ -136,9 +137,9 @@ static void kill_cgroup_at_once(struct pnx__process_set *set, pnx_time deadline)
  */
 static bool kill_all(struct pnx__process_set *set, unsigned empty, pnx_time deadline)
 {
-    unsigned enough = set->cgroup ? 1 : 2;
-    while (empty < enough) {
-        struct kill kill = {0, 0};
+    bool forks_unseen = !set->cgroup;
+    while (empty < (forks_unseen ? 2 : 1)) {
+        struct kill kill = {0};
         if (set->interrupted && !set->command_ended)
             (void)pnx_process_signal(&set->command, SIGKILL);
         pnx__set_each(set, true, kill_member, &kill);
@@ -147,6 +148,7 @@ static bool kill_all(struct pnx__process_set *set, unsigned empty, pnx_time dead
             kill.met++;
         }
         empty = kill.met == 0 ? empty + 1 : 0;
+        forks_unseen = forks_unseen || kill.outside > 0;
         if (kill.met > kill.refused && !pnx__set_wait(set, PNX__WAIT_FIRM, deadline))
             return false;
         if (kill.met > 0 && kill.met == kill.refused)
@@ -186,7 +188,7 @@ static pnx_status fail_stuck(struct pnx__process_set *set, pnx_time began, pnx_e
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-/* Ends the command, which still runs, with everything else: only who outstays that is left behind. */
+/* Ends the command, which still runs, with all the rest: who outstays that is left behind. */
 static void interrupt(struct pnx__process_set *set)
 {
     ask(set);

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Looks are taken in about the same order each time: the search goes on where the last one ended. */
+/* Looks meet processes in about the same order: the search goes on where the last one ended. */
 static struct pnx__found_process *find(struct pnx__process_set *set, pid_t pid)
 {
     for (size_t i = 0; i < set->found_count; i++) {

@@ -254,7 +254,7 @@ static void visit_cookie(pid_t pid, void *context)
     visit->visit(set, pid, true, visit->context);
 }
 
-/* Whoever has the cookie was started after the command: often these are few, and known by number. */
+/* Whoever has the cookie was started after the command: often these are few, their pids known. */
 static void each_with_cookie(struct visit *visit)
 {
     const struct pnx__process_set *set = visit->set;
@@ -268,8 +268,7 @@ static void each_with_cookie(struct visit *visit)
         visit_cookie(pid, visit);
 }
 
-void pnx__set_each(struct pnx__process_set *set, bool thorough, pnx__member_fn visit,
-                   void *context)
+void pnx__set_each(struct pnx__process_set *set, bool thorough, pnx__member_fn visit, void *context)
 {
     struct visit state = {set, visit, context, 0};
     pnx__set_reap(set);

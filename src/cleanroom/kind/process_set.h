@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file process_set.h
- * Everything that one command started, however it got away: finds it, ends it, sees that it is gone.
+ * Everything that one command started, however it got away: finds it, ends it, sees it gone.
  *
  * A process belongs to the set when one of these holds:
  *   - it is in the command's cgroup, or beneath it;
- *   - it descends from the command, or from an orphan that came to us as the nearest subreaper, while
- *     `owns_children` says that all our children but the strangers are the command's;
+ *   - it descends from the command, or from an orphan that came to us as the nearest subreaper,
+ *     while `owns_children` says that all our children but the strangers are the command's;
  *   - its initial environment holds the cookie.
  * Nothing else is ever signalled, and whether it belongs is asked after a pidfd was opened: what is
  * signalled through it cannot be a later process of the same pid.
@@ -27,8 +27,8 @@ struct pnx__found_process {
     bool orphan;           /* whoever started it has ended */
     bool own_session;      /* it called setsid(2), as daemons do */
     bool stopped;
-    bool outside;          /* of the cgroup: it left, or somebody else started it for the command */
-    bool asked, killed;    /* was sent SIGTERM, SIGKILL */
+    bool outside;       /* of the cgroup: it left, or somebody else started it for the command */
+    bool asked, killed; /* was sent SIGTERM, SIGKILL */
     char command[128];
     pnx_outcome outcome;
 };
@@ -47,13 +47,13 @@ struct pnx__seen {
 
 struct pnx__process_set {
     /* Set by the owner before the command runs. */
-    const char *cookie;       /* "CLEANROOM_SESSION=…" */
-    pnx_cgroup *cgroup;       /* NULL: none (tier T0) */
-    bool owns_children;       /* nobody in this process but us makes children meanwhile */
+    const char *cookie;           /* "CLEANROOM_SESSION=…" */
+    pnx_cgroup *cgroup;           /* NULL: none (tier T0) */
+    bool owns_children;           /* nobody in this process but us makes children meanwhile */
     struct pnx__child *strangers; /* children that this process had before */
     size_t stranger_count;
     pnx_duration grace;
-    int alarm_fd;             /* when it polls readable … */
+    int alarm_fd;                 /* when it polls readable … */
     bool (*alarm)(void *context); /* … this is called; true: no more waiting out of politeness */
     void *context;
     struct pnx__found_process *found; /* room for found_max */
@@ -67,10 +67,10 @@ struct pnx__process_set {
 
     /* Filled in by the release. */
     size_t found_count, hint;
-    uint64_t unlisted;  /* found, but there was no room to write it down */
+    uint64_t unlisted; /* found, but there was no room to write it down */
     struct pnx__seen seen;
-    bool elsewhere;     /* some are known by their cookie alone */
-    bool hurried;       /* the alarm said so */
+    bool elsewhere; /* some are known by their cookie alone */
+    bool hurried;   /* the alarm said so */
     pnx_outcome outcome;
 };
 
@@ -95,12 +95,12 @@ void pnx__set_reap(struct pnx__process_set *set);
  * process leaves its cgroup before it becomes a zombie. False: `deadline` came first.
  */
 bool pnx__set_reap_all(struct pnx__process_set *set, pnx_time deadline);
-/** The children that this process has now, for `strangers`; the caller frees it. False: no memory. */
+/** Notes the children that this process has now as strangers. False: no memory. */
 bool pnx__set_note_strangers(struct pnx__process_set *set);
 
 /** Writes the process down, unless it is already, by its pid; NULL: there is no room. */
 struct pnx__found_process *pnx__set_note(struct pnx__process_set *set, pid_t pid, bool outside);
-/** Forgets those that have gone, and describes the others anew: they may have been executed since. */
+/** Forgets those that have gone and describes the others anew: they may have been executed. */
 void pnx__set_look_again(struct pnx__process_set *set);
 /** Is this very process gone? Zombies are. */
 bool pnx__found_is_gone(const struct pnx__found_process *found);

@@ -38,7 +38,8 @@ static void add_member(struct pnx__process_set *set, pid_t pid, bool outside, vo
     if (!one_by_one || is_full(waiting))
         return;
     int pidfd = pnx__pidfd_open(pid);
-    bool wanted = pidfd >= 0 && pnx__set_has(set, pid) &&
+    bool ours_to_end = pidfd >= 0 && (pnx__pidfd_signal(pidfd, 0) == 0 || errno != EPERM);
+    bool wanted = ours_to_end && pnx__set_has(set, pid) &&
                   (waiting->how != PNX__WAIT_SESSION || shares_our_session(pid));
     if (wanted)
         add(waiting, pidfd);

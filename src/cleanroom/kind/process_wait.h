@@ -11,7 +11,10 @@ enum pnx__wait {
     PNX__WAIT_FIRM,    /* for all, the command too, whatever the alarm says */
 };
 
-/** Waits until nobody of the set runs any more. False: `deadline` came first, or the alarm. */
+/**
+ * Waits until nobody of the set runs any more but those whom we may not signal, for whom nobody can
+ * wait. False: `deadline` came first, or the alarm.
+ */
 bool pnx__set_wait(struct pnx__process_set *set, enum pnx__wait how, pnx_time deadline);
 
 #endif

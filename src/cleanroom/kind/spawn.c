@@ -58,9 +58,9 @@ static char **merge(const char *const *base, const char *const *set)
         return NULL;
     for (; base && *base; base++)
         if (!is_set_by(*base, set))
-            merged[n++] = (char *)(uintptr_t)*base;
+            merged[n++] = (char *)*base;
     for (; set && *set; set++)
-        merged[n++] = (char *)(uintptr_t)*set;
+        merged[n++] = (char *)*set;
     return merged;
 }
 
@@ -94,7 +94,7 @@ static _Noreturn void become(const struct plan *plan)
             give_up(plan, IN_CGROUP);
     }
     sigprocmask(SIG_SETMASK, &plan->mask, NULL);
-    execvpe(plan->argv[0], (char *const *)(uintptr_t)plan->argv, plan->environment);
+    execvpe(plan->argv[0], (char *const *)plan->argv, plan->environment);
     give_up(plan, IN_EXEC);
 }
 
@@ -122,8 +122,8 @@ static pid_t start_by_fork(struct plan *plan, int cgroup_dir, int *ret_pidfd)
 }
 
 /*
- * Born in its cgroup: there is no moment at which it could fork outside of it, and nothing has to be
- * moved, which would cost the machine an RCU grace period.
+ * Born in its cgroup: there is no moment at which it could fork outside of it, and nothing has to
+ * be moved, which would cost the machine an RCU grace period.
  */
 static pid_t start(struct plan *plan, int cgroup_dir, int *ret_pidfd)
 {
@@ -222,7 +222,7 @@ pnx_status pnx_process_spawn(const pnx_command *command, pnx_process *ret, pnx_e
         return pnx_fail(err, PNX_EINVAL, "no command to run");
     const char *const *base = command->environment;
     if (!base)
-        base = (const char *const *)(uintptr_t)environ;
+        base = (const char *const *)environ;
     struct plan plan = {.argv = command->argv, .environment = merge(base, command->set)};
     if (!plan.environment)
         return pnx_fail(err, PNX_ENOMEM, "no memory to run '%s'", command->argv[0]);

@@ -24,8 +24,8 @@ static unsigned spell(struct pnx__tree *tree, unsigned prefix, const char *name,
         name = "…";
     if (prefix + strlen(name) + strlen(end) >= sizeof tree->path)
         prefix = (unsigned)snprintf(tree->path, sizeof tree->path, "…/");
-    return prefix + (unsigned)snprintf(tree->path + prefix, sizeof tree->path - prefix, "%s%s",
-                                       name, end);
+    return prefix +
+           (unsigned)snprintf(tree->path + prefix, sizeof tree->path - prefix, "%s%s", name, end);
 }
 
 static const char *reason_of(int number)

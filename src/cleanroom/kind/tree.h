@@ -32,7 +32,7 @@ struct pnx__tree_level {
 struct pnx__tree {
     const pnx_tempdir_watch *watch;
     pnx_tree_totals *totals;
-    pnx_error *err;      /* the first thing that could not be removed */
+    pnx_error *err; /* the first thing that could not be removed */
     pnx_time deadline;
     uint64_t moved;      /* directories moved up so far; makes their names */
     bool moved_now;      /* some since the top was last read from its start */

@@ -72,7 +72,7 @@ static void add_command(const pnx_session *session, pnx_session_report *report)
         .attempts = session->timed_out,
         .ended = pnx_time_after(set->started, session->duration),
     };
-    if (!set->command_ended)
+    if (!session->collected)
         outcome = (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "still there after SIGKILL"};
     else if (session->timed_out)
         strcpy(outcome.reason, "timed out");
@@ -92,19 +92,19 @@ static void add_command(const pnx_session *session, pnx_session_report *report)
 static void add_made(const pnx_session *session, pnx_session_report *report)
 {
     if (session->dir)
-        add(report, (pnx_session_resource){
-                        .kind = "tempdir",
-                        .origin = PNX_ORIGIN_MADE,
-                        .id = strdup(session->dir_identity),
-                        .name = session->variables[1]
-                                    ? strdup(session->variables[1] + sizeof "TMPDIR=" - 1)
-                                    : NULL,
-                        .detail = strdup(""),
-                        .owner = geteuid(),
-                        .priority = pnx_kind_tempdir.priority,
-                        .created = session->started,
-                        .outcome = outcome_of(&session->dir_outcome, session->dir_hangs),
-                    });
+        add(report,
+            (pnx_session_resource){
+                .kind = "tempdir",
+                .origin = PNX_ORIGIN_MADE,
+                .id = strdup(session->dir_identity),
+                .name = session->variables[1] ? strdup(session->variables[1] + sizeof "TMPDIR=" - 1)
+                                              : NULL,
+                .detail = strdup(""),
+                .owner = geteuid(),
+                .priority = pnx_kind_tempdir.priority,
+                .created = session->started,
+                .outcome = outcome_of(&session->dir_outcome, session->dir_hangs),
+            });
     if (session->cgroup)
         add(report, (pnx_session_resource){
                         .kind = "cgroup",
@@ -127,9 +127,9 @@ static char *detail_of(const struct pnx__found_process *found)
                       : found->orphan                     ? ", orphan"
                                                           : "";
     char *detail;
-    int length = asprintf(&detail, "pid %d%s%s%s", (int)found->pid, how,
-                          found->stopped ? ", stopped" : "",
-                          found->outside ? ", outside of the cgroup" : "");
+    int length =
+        asprintf(&detail, "pid %d%s%s%s", (int)found->pid, how, found->stopped ? ", stopped" : "",
+                 found->outside ? ", outside of the cgroup" : "");
     return length > 0 ? detail : NULL;
 }
 
@@ -184,7 +184,7 @@ static void tell_exit(const pnx_session *session, pnx_session_report *report)
 {
     report->exit_code = -1;
     report->timed_out = session->timed_out;
-    if (!session->ran || !session->set.command_ended)
+    if (!session->collected)
         return;
     if (WIFEXITED(session->status))
         report->exit_code = WEXITSTATUS(session->status);

@@ -14,25 +14,38 @@
 static void collect_command(pnx_session *session)
 {
     struct pnx__process_set *set = &session->set;
-    if (set->command_ended)
+    if (!session->ran || session->collected)
         return;
     pnx_time soon = pnx_time_after(pnx_monotonic_now(), PNX_MS(100));
-    if (pnx_process_wait(&set->command, soon, &session->status) == PNX_OK)
-        set->command_ended = true;
+    session->collected = pnx_process_wait(&set->command, soon, &session->status) == PNX_OK;
     session->duration = pnx_monotonic_now() - set->started;
 }
 
+/*
+ * A release that outstays the deadline goes on by itself, and with it its use of the set: from then
+ * on the set is left alone, and so is the cgroup that it works with.
+ */
 static pnx_status clean_up(pnx_session *session)
 {
+    struct pnx__process_set *set = &session->set;
     pnx_duration limit = pnx_time_after(session->config.patience, session->config.grace);
     pnx_time deadline = pnx_time_after(pnx_monotonic_now(), limit);
     pnx_status processes = pnx_close_by(&session->set_guard, deadline, NULL);
-    collect_command(session);
-    pnx__set_reap(&session->set);
-    pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
-    pnx_status cgroup = pnx_close_by(&session->cgroup_guard, deadline, NULL);
     session->set_hangs = processes == PNX_ETIMEOUT;
+    collect_command(session);
+    if (!session->set_hangs) {
+        set->command_ended = !session->ran || session->collected;
+        pnx__set_reap(set);
+    }
+
+    pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
     session->dir_hangs = dir == PNX_ETIMEOUT;
+
+    pnx_status cgroup = PNX_ETIMEOUT;
+    if (session->set_hangs)
+        (void)pnx_take(&session->cgroup_guard);
+    else
+        cgroup = pnx_close_by(&session->cgroup_guard, deadline, NULL);
     session->cgroup_hangs = cgroup == PNX_ETIMEOUT;
     return processes == PNX_OK && dir == PNX_OK && cgroup == PNX_OK ? PNX_OK : PNX_EFAILED;
 }
@@ -49,13 +62,15 @@ static void end_registry(pnx_session *session)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* What is gone was freed by its release; what is not is given up here. */
+/* What is gone was freed by its release; what is not is given up here, where nobody uses it. */
 static void free_what_is_stuck(pnx_session *session)
 {
     if (session->dir && !session->dir_outcome.verified)
         pnx_tempdir_free(session->dir);
-    if (session->cgroup && !session->cgroup_outcome.verified)
+    if (session->cgroup && !session->cgroup_outcome.verified) {
+        (void)pnx_cgroup_remove(session->cgroup, NULL, NULL);
         pnx_cgroup_free(session->cgroup);
+    }
 }
 
 void pnx_session_free(pnx_session *session)
@@ -80,8 +95,8 @@ void pnx_session_free(pnx_session *session)
     free(session->set.strangers);
     free(session->set.found);
     free(session->cgroup_path);
-    free((char *)(uintptr_t)session->config.name);
-    free((char *)(uintptr_t)session->config.parent);
+    free((char *)session->config.name);
+    free((char *)session->config.parent);
     free(session);
 }
 

@@ -78,11 +78,12 @@ static void note(const pnx_tree_entry *entry, void *context)
         .removed = entry->removed ? pnx__now_since_1970() : 0,
         .name = strdup(entry->path),
         .detail = strdup(""),
-        .outcome = {
-            .fate = entry->removed ? PNX_FATE_REMOVED : PNX_FATE_STUCK,
-            .attempts = 1,
-            .bytes = entry->bytes,
-        },
+        .outcome =
+            {
+                .fate = entry->removed ? PNX_FATE_REMOVED : PNX_FATE_STUCK,
+                .attempts = 1,
+                .bytes = entry->bytes,
+            },
     };
     bool made = asprintf(&row.id, "%" PRIx64 ":%" PRIu64, entry->device, entry->inode) > 0;
     if (!made || !row.name || !row.detail) {

@@ -41,8 +41,7 @@ static char *copy(const char *text)
     return text ? strdup(text) : NULL;
 }
 
-static pnx_status configure(pnx_session *session, const pnx_session_config *config,
-                            pnx_error *err)
+static pnx_status configure(pnx_session *session, const pnx_session_config *config, pnx_error *err)
 {
     if (config)
         session->config = *config;
@@ -139,8 +138,8 @@ static pnx_status make_variables(pnx_session *session, pnx_error *err)
     static const char *const names[] = {"TMPDIR", "TMP", "TEMP"};
     const char *path = pnx_tempdir_path(session->dir);
     char id[PNX_ID_TEXT_SIZE];
-    bool made =
-        asprintf(&session->variables[0], "CLEANROOM_SESSION=%s", pnx_id_format(session->id, id)) > 0;
+    bool made = asprintf(&session->variables[0], "CLEANROOM_SESSION=%s",
+                         pnx_id_format(session->id, id)) > 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         made = made && asprintf(&session->variables[i + 1], "%s=%s", names[i], path) > 0;
     return made ? PNX_OK : pnx_fail(err, PNX_ENOMEM, "no memory for the command's environment");

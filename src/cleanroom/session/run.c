@@ -94,6 +94,6 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
     }
     (void)pnx_process_wait(&set->command, PNX_FOREVER, &session->status);
     session->duration = pnx_monotonic_now() - set->started;
-    set->command_ended = true;
+    session->collected = set->command_ended = true;
     return PNX_OK;
 }

@@ -34,8 +34,8 @@ struct pnx_session {
     char **command;
     int64_t started; /* nanoseconds since 1970 */
     pnx_duration duration;
-    int status; /* as of waitpid(2) */
-    bool ran, timed_out;
+    int status;                     /* as of waitpid(2) */
+    bool ran, timed_out, collected; /* collected: `status` is known */
 
     /* Signals: the handler writes, the thread that waits for something reads. */
     int signals[2];
