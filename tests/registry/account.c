@@ -57,7 +57,7 @@ static void *everything(void *argument)
     struct load *load = argument;
     pnx__random random = {atomic_fetch_add(&load->seed, 1)};
     pnx_registry *registry = load->registry;
-    pnx_id id = PNX_ID_NONE;
+    pnx_id id;
     for (size_t i = effort(60000); i > 0; i--) {
         switch (pnx__random_below(&random, 12)) {
         case 0:

@@ -116,23 +116,19 @@ static void what_is_wrong_is_refused(void **state)
 
 static void append(const char *key, const char *value, void *context)
 {
-    strcat(context, key);
-    strcat(context, ":");
-    strcat(context, value);
-    strcat(context, ";");
+    pnx_test_log_add(context, "%s:%s", key, value);
 }
 
 static void all_entries_are_visited_and_reported(void **state)
 {
     struct fixture *f = *state;
     const pnx_id id = put(f->registry, plain_kind, f->a);
-    char all[64] = "";
-    assert_ok(pnx_resource_each_metadata(f->registry, id, append, all));
-    assert_string_equal(all, "");
+    assert_ok(pnx_resource_each_metadata(f->registry, id, append, f->log));
+    assert_string_equal(pnx_test_log_text(f->log), "");
     set(f, id, "who", "me");
     set(f, id, "why", "because");
-    assert_ok(pnx_resource_each_metadata(f->registry, id, append, all));
-    assert_string_equal(all, "who:me;why:because;");
+    assert_ok(pnx_resource_each_metadata(f->registry, id, append, f->log));
+    assert_string_equal(pnx_test_log_text(f->log), "who:me\nwhy:because\n");
     pnx_report report;
     assert_ok(pnx_registry_report(f->registry, &report, NULL));
     assert_string_equal(report.survivors[0].metadata, "who=me, why=because");

@@ -88,10 +88,18 @@ static void a_quick_one_runs_in_the_caller(void **state)
 }
 
 /* Who is on its way already is waited for. */
-static void *release_it(void *arguments)
+struct asker {
+    pthread_t thread;
+    pnx_registry *registry;
+    pnx_id id;
+    pnx_status answer;
+};
+
+static void *release_it(void *argument)
 {
-    void **both = arguments;
-    return (void *)(uintptr_t)pnx_release_now(both[0], *(pnx_id *)both[1], patience(), NULL);
+    struct asker *self = argument;
+    self->answer = pnx_release_now(self->registry, self->id, patience(), NULL);
+    return NULL;
 }
 
 static void many_may_wait_for_the_same(void **state)
@@ -100,19 +108,18 @@ static void many_may_wait_for_the_same(void **state)
     for (size_t round = effort(100); round > 0; round--) {
         pnx_test_resource *b = pnx_test_resource_new("b", NULL);
         pnx_test_always(b, PNX_TEST_HANG);
-        pnx_id id = put(registry, plain_kind, b);
-        pthread_t threads[4];
-        void *arguments[2] = {registry, &id};
-        for (int i = 0; i < 4; i++)
-            assert_int_equal(pthread_create(&threads[i], NULL, release_it, arguments), 0);
+        const pnx_id id = put(registry, plain_kind, b);
+        struct asker askers[4];
+        for (int i = 0; i < 4; i++) {
+            askers[i] = (struct asker){.registry = registry, .id = id};
+            assert_int_equal(pthread_create(&askers[i].thread, NULL, release_it, &askers[i]), 0);
+        }
         assert_ok(pnx_test_wait_begun(b, 1, PNX_TEST_PATIENCE));
         pnx_test_let_go(b);
         for (int i = 0; i < 4; i++) {
-            void *answer;
-            pthread_join(threads[i], &answer);
+            pthread_join(askers[i].thread, NULL);
             /* Those that came when all was over find it over. */
-            assert_true((pnx_status)(uintptr_t)answer == PNX_OK ||
-                        (pnx_status)(uintptr_t)answer == PNX_EALREADY);
+            assert_true(askers[i].answer == PNX_OK || askers[i].answer == PNX_EALREADY);
         }
         assert_int_equal(pnx_test_recorded(b).attempts, 1);
         pnx_test_resource_free(b);

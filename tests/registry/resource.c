@@ -215,7 +215,7 @@ static void a_worn_out_slot_is_retired(void **state)
         pnx__slot *slot = pnx__slot_of(f->registry, first);
         /* Free, and used 2^32 - 1 times. */
         atomic_store(&slot->word, (uint64_t)UINT32_MAX << PNX__GENERATION_SHIFT);
-        pnx_id last = PNX_ID_NONE;
+        pnx_id last;
         if (ends[i] == 0) {
             last = dropped(f->registry, plain_kind, f->a);
             run_for(f, 0);

@@ -147,7 +147,7 @@ static void delays_double_with_jitter_over_the_upper_half(void **state)
     struct fixture *f = *state;
     static const int64_t full_ms[] = {100, 200, 400, 800, 1000, 1000, 1000, 1000, 1000};
     bool differ[9] = {false};
-    pnx_duration first[9];
+    pnx_duration first[9] = {0};
     for (int round = 0; round < 40; round++) {
         pnx_test_monitor_clear(f->monitor);
         pnx_test_resource *b = pnx_test_resource_new("b", NULL);

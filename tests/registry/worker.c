@@ -202,27 +202,28 @@ static void the_rest_of_its_batch_goes_on(void **state)
     pnx_test_resource *deadly = pnx_test_resource_new("deadly", log);
     pnx_test_always(deadly, PNX_TEST_EXIT_THREAD);
     pnx_test_resource *many[20];
-    char expected[1024] = "";
+    pnx_test_log *expected = pnx_test_log_new();
     pnx_test_occupation *occupied = pnx_test_occupy(registry, 0, NULL);
     for (int i = 0; i < 20; i++) {
         char name[8];
         if (i == 5 || i == 11) {
             dropped(registry, plain_kind, deadly);
-            strcat(expected, "release deadly\n");
+            pnx_test_log_add(expected, "release deadly");
         }
         snprintf(name, sizeof name, "%d", i);
         many[i] = pnx_test_resource_new(name, log);
         dropped(registry, plain_kind, many[i]);
-        snprintf(expected + strlen(expected), 16, "release %d\n", i);
+        pnx_test_log_add(expected, "release %d", i);
     }
     pnx_test_vacate(occupied);
     assert_idle(registry);
-    assert_string_equal(pnx_test_log_text(log), expected);
+    assert_string_equal(pnx_test_log_text(log), pnx_test_log_text(expected));
     (void)pnx_registry_forget_failed(registry);
     finish(registry);
     for (int i = 0; i < 20; i++)
         pnx_test_resource_free(many[i]);
     pnx_test_resource_free(deadly);
+    pnx_test_log_free(expected);
     pnx_test_log_free(log);
 }
 
