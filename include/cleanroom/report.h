@@ -56,6 +56,7 @@ typedef struct pnx_session_report {
     pnx_session_resource *resources; /**< what was made, then the processes, then the files */
     pnx_tree_totals files;           /**< found in TMPDIR, listed above or not */
     uint64_t processes;              /**< found, likewise */
+    uint64_t processes_stuck;        /**< of these: still there */
     uint64_t leftovers;              /**< found in all */
     uint64_t unremoved;              /**< made or found, and still there */
     uint64_t unlisted;               /**< found, but not listed: too many, or no memory */

@@ -132,13 +132,12 @@ static inline bool pnx__guard_arm_value(pnx_guard *guard, const void *value, siz
     } NAME##__descriptor;                                                                          \
     static const NAME##__descriptor NAME##__kind;                                                  \
     PNX__KIND_THUNKS(NAME, NAME##__kind)                                                           \
-    static const NAME##__descriptor NAME##__kind = {                                               \
-        .name = #NAME,                                                                             \
-        .value_size = sizeof(NAME##_value),                                                        \
-        .pnx__release = NAME##__release,                                                           \
-        .pnx__run_fallback = NAME##__run_fallback,                                                 \
-        .pnx__run_describe = NAME##__run_describe,                                                 \
-        .release = __VA_ARGS__};                                                                   \
+    static const NAME##__descriptor NAME##__kind = {.name = #NAME,                                 \
+                                                    .value_size = sizeof(NAME##_value),            \
+                                                    .pnx__release = NAME##__release,               \
+                                                    .pnx__run_fallback = NAME##__run_fallback,     \
+                                                    .pnx__run_describe = NAME##__run_describe,     \
+                                                    .release = __VA_ARGS__};                       \
     static const pnx_kind *const NAME##_kind __attribute__((unused)) = &NAME##__kind.kind
 #else
 #define PNX_KIND(NAME, TYPE, ...)                                                                  \
@@ -147,8 +146,8 @@ static inline bool pnx__guard_arm_value(pnx_guard *guard, const void *value, siz
     struct NAME##__options {                                                                       \
         pnx_status (*release)(NAME##_value, const pnx_release *);                                  \
         PNX__KIND_FIELDS;                                                                          \
-        pnx_status (*fallback)(NAME##_value, const pnx_release *) = nullptr;                   \
-        int (*describe)(NAME##_value, char *, size_t) = nullptr;                               \
+        pnx_status (*fallback)(NAME##_value, const pnx_release *) = nullptr;                       \
+        int (*describe)(NAME##_value, char *, size_t) = nullptr;                                   \
     };                                                                                             \
     static constexpr NAME##__options NAME##__kind = {.release = __VA_ARGS__};                      \
     PNX__KIND_THUNKS(NAME, NAME##__kind)                                                           \
@@ -175,10 +174,15 @@ static inline void pnx__something(void)
 
 #ifdef __cplusplus
 #define PNX__STATIC_ASSERT static_assert
-#define PNX__ZERO {}
+#define PNX__ZERO                                                                                  \
+    {                                                                                              \
+    }
 #else
 #define PNX__STATIC_ASSERT _Static_assert
-#define PNX__ZERO {0}
+#define PNX__ZERO                                                                                  \
+    {                                                                                              \
+        0                                                                                          \
+    }
 #endif
 
 #define PNX__GUARD_TYPE(NAME)                                                                      \

@@ -48,9 +48,9 @@ typedef struct pnx_event {
     pnx_event_type type;
     pnx_priority priority;
     pnx_reason reason;
-    pnx_status status; /**< of the attempt, or of the resource when final */
-    pnx_time time;     /**< coarse (a tick) unless the resource is sampled; see pnx_timing */
-    pnx_id id;         /**< PNX_ID_NONE for shutdown begin and end */
+    pnx_status status;    /**< of the attempt, or of the resource when final */
+    pnx_time time;        /**< coarse (a tick) unless the resource is sampled; see pnx_timing */
+    pnx_id id;            /**< PNX_ID_NONE for shutdown begin and end */
     const pnx_kind *kind; /**< NULL for shutdown begin and end */
     const pnx_site *site; /**< where it was reserved; may be NULL */
     pnx_duration queued;  /**< STARTED: how long it waited; -1: not known */
@@ -133,10 +133,10 @@ typedef struct pnx_stats {
     size_t kind_count;
     pnx_kind_stats *kinds; /**< sorted by name */
     uint64_t slots;        /**< resources the table has memory for */
-    unsigned workers; /**< threads there are now, with these: */
+    unsigned workers;      /**< threads there are now, with these: */
     unsigned workers_idle, workers_hung;
     unsigned workers_replaced, workers_max;
-    uint64_t timers;       /**< armed now */
+    uint64_t timers; /**< armed now */
     uint64_t events_lost;
     pnx_duration oldest_queued; /**< how long the head of the longest-waiting queue has waited */
     uint64_t backlog_high_water;

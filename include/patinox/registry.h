@@ -54,42 +54,42 @@ typedef enum pnx_at_exit {
  * overrides the field when `use_environment` is set (it is for the default registry).
  */
 typedef struct pnx_config {
-    const char *name;               /**< in reports and metrics ["patinox"]; copied */
-    pnx_executor executor;          /**< [PNX_THREADS] */
-    unsigned workers;               /**< 1 … 256 [CPUs, 2 to 4]            PATINOX_WORKERS */
-    unsigned workers_max;           /**< with replacements [workers + 8]   PATINOX_WORKERS_MAX */
-    uint64_t resources_max;         /**< 64 … 2^26 - 4096 [2^24]           PATINOX_RESOURCES_MAX */
-    uint64_t backlog_high_water;    /**< 64 … resources_max [8192]         PATINOX_BACKLOG */
+    const char *name;            /**< in reports and metrics ["patinox"]; copied */
+    pnx_executor executor;       /**< [PNX_THREADS] */
+    unsigned workers;            /**< 1 … 256 [CPUs, 2 to 4]            PATINOX_WORKERS */
+    unsigned workers_max;        /**< with replacements [workers + 8]   PATINOX_WORKERS_MAX */
+    uint64_t resources_max;      /**< 64 … 2^26 - 4096 [2^24]           PATINOX_RESOURCES_MAX */
+    uint64_t backlog_high_water; /**< 64 … resources_max [8192]         PATINOX_BACKLOG */
     pnx_backlog_policy backlog_policy; /**< [yield]             PATINOX_BACKLOG_POLICY yield|help */
-    unsigned max_concurrency;       /**< of one kind [no limit]            PATINOX_MAX_CONCURRENCY */
-    pnx_duration timeout;           /**< of one attempt [30 s]             PATINOX_TIMEOUT */
-    pnx_duration retry_delay;       /**< before the first retry [100 ms]   PATINOX_RETRY_DELAY */
-    pnx_duration retry_delay_max;   /**< [10 s]                            PATINOX_RETRY_DELAY_MAX */
-    pnx_duration starvation_limit;  /**< waited longer: rises one priority per limit [1 s]
+    unsigned max_concurrency;      /**< of one kind [no limit]            PATINOX_MAX_CONCURRENCY */
+    pnx_duration timeout;          /**< of one attempt [30 s]             PATINOX_TIMEOUT */
+    pnx_duration retry_delay;      /**< before the first retry [100 ms]   PATINOX_RETRY_DELAY */
+    pnx_duration retry_delay_max;  /**< [10 s]                            PATINOX_RETRY_DELAY_MAX */
+    pnx_duration starvation_limit; /**< waited longer: rises one priority per limit [1 s]
                                                                            PATINOX_STARVATION */
-    pnx_duration stall_limit;       /**< running longer: its queue is served by others [10 ms] */
-    pnx_duration shutdown_grace;    /**< [5 s]                             PATINOX_SHUTDOWN_GRACE */
-    pnx_duration shutdown_hard;     /**< after the grace, for fallbacks [2 s]
+    pnx_duration stall_limit;      /**< running longer: its queue is served by others [10 ms] */
+    pnx_duration shutdown_grace;   /**< [5 s]                             PATINOX_SHUTDOWN_GRACE */
+    pnx_duration shutdown_hard;    /**< after the grace, for fallbacks [2 s]
                                                                            PATINOX_SHUTDOWN_HARD */
-    pnx_at_exit at_exit;            /**< [drain]             PATINOX_AT_EXIT drain|report|nothing */
-    pnx_duration exit_grace;        /**< grace + hard of the drain at exit [2 s]  PATINOX_EXIT_GRACE */
-    int leak_exit_status;           /**< strict mode: exit with this when something leaked; 1 … 255
+    pnx_at_exit at_exit;           /**< [drain]             PATINOX_AT_EXIT drain|report|nothing */
+    pnx_duration exit_grace; /**< grace + hard of the drain at exit [2 s]  PATINOX_EXIT_GRACE */
+    int leak_exit_status;    /**< strict mode: exit with this when something leaked; 1 … 255
                                          [0: off]                          PATINOX_LEAK_EXIT_STATUS */
-    const char *leak_report;        /**< at exit: "stderr", "json", or a file (".json": as JSON)
+    const char *leak_report; /**< at exit: "stderr", "json", or a file (".json": as JSON)
                                          [NULL: off]; copied               PATINOX_LEAK_REPORT */
-    pnx_timing timing;              /**< [sampled]            PATINOX_TIMING sampled|all|none */
-    bool backtraces;                /**< record where each resource was reserved, 16 frames [off]
+    pnx_timing timing;       /**< [sampled]            PATINOX_TIMING sampled|all|none */
+    bool backtraces;         /**< record where each resource was reserved, 16 frames [off]
                                                                            PATINOX_BACKTRACES 0|1 */
-    uint64_t failures_kept;         /**< failed resources kept for the report, the oldest are
+    uint64_t failures_kept;  /**< failed resources kept for the report, the oldest are
                                          forgotten first; 1 … 2^20 [1024]  PATINOX_FAILURES_KEPT */
-    size_t worker_stack;            /**< bytes, 16 KiB … 1 GiB [the system's]  PATINOX_WORKER_STACK */
-    uint64_t seed;                  /**< of the jitter [random] */
-    const pnx_clock *clock;         /**< needs PNX_MANUAL; borrowed [CLOCK_MONOTONIC] */
-    void (*wake)(void *context);    /**< PNX_MANUAL: called, from any thread, when a step has
+    size_t worker_stack;     /**< bytes, 16 KiB … 1 GiB [the system's]  PATINOX_WORKER_STACK */
+    uint64_t seed;           /**< of the jitter [random] */
+    const pnx_clock *clock;  /**< needs PNX_MANUAL; borrowed [CLOCK_MONOTONIC] */
+    void (*wake)(void *context); /**< PNX_MANUAL: called, from any thread, when a step has
                                          something to do; must not block. With it, only the thread
                                          that steps runs releases; others that wait wait [none] */
     void *wake_context;
-    bool use_environment;           /**< let PATINOX_* override [off] */
+    bool use_environment; /**< let PATINOX_* override [off] */
 } pnx_config;
 
 /**
@@ -147,10 +147,10 @@ typedef struct pnx_info {
     const pnx_kind *kind;
     pnx_state state;
     pnx_priority priority;
-    pnx_reason reason;  /**< from QUEUED on */
-    pnx_time created;   /**< when it was armed */
-    pnx_time expires;   /**< PNX_FOREVER: never */
-    uint64_t bytes;     /**< what pnx_resource_set_bytes said */
+    pnx_reason reason; /**< from QUEUED on */
+    pnx_time created;  /**< when it was armed */
+    pnx_time expires;  /**< PNX_FOREVER: never */
+    uint64_t bytes;    /**< what pnx_resource_set_bytes said */
     const pnx_site *site;
     unsigned attempts;
     pnx_status last_status; /**< of the last finished attempt */
@@ -196,10 +196,10 @@ PNX_API pnx_status pnx_resource_each_metadata(pnx_registry *registry, pnx_id id,
 
 /** How a release is asked for; zero is: explicit, at the kind's priority. */
 typedef struct pnx_request {
-    pnx_reason reason;     /**< [PNX_SCOPE_END means: PNX_EXPLICIT here] */
-    bool set_priority;     /**< use `priority` instead of the kind's */
+    pnx_reason reason; /**< [PNX_SCOPE_END means: PNX_EXPLICIT here] */
+    bool set_priority; /**< use `priority` instead of the kind's */
     pnx_priority priority;
-    bool leaked;           /**< its owner has ended without giving it up: told as a leak */
+    bool leaked; /**< its owner has ended without giving it up: told as a leak */
 } pnx_request;
 
 /**
@@ -332,11 +332,11 @@ typedef struct pnx_survivor {
 typedef struct pnx_report {
     char registry[32];
     pnx_counts counts;
-    uint64_t released;  /**< given back during this shutdown */
-    uint64_t leaked;    /**< of these: were still held when it began */
+    uint64_t released; /**< given back during this shutdown */
+    uint64_t leaked;   /**< of these: were still held when it began */
     pnx_duration took;
-    bool deadline_hit;  /**< the grace was not enough */
-    bool incomplete;    /**< no memory for some survivors; the counts are right */
+    bool deadline_hit;     /**< the grace was not enough */
+    bool incomplete;       /**< no memory for some survivors; the counts are right */
     unsigned threads_left; /**< hung workers that could not be joined */
     size_t survivor_count;
     pnx_survivor *survivors;
@@ -363,8 +363,9 @@ typedef struct pnx_shutdown_options {
  * PNX_OK: nothing left. PNX_EFAILED: survivors are listed. PNX_EDEADLOCK from inside a release.
  * `options`, `ret` may be NULL.
  */
-PNX_API pnx_status pnx_registry_shutdown(pnx_registry *registry, const pnx_shutdown_options *options,
-                                         pnx_report *ret, pnx_error *err);
+PNX_API pnx_status pnx_registry_shutdown(pnx_registry *registry,
+                                         const pnx_shutdown_options *options, pnx_report *ret,
+                                         pnx_error *err);
 /** Async-signal-safe: asks for a shutdown. Closes the intake, makes pnx_shutdown_fd readable. */
 PNX_API void pnx_request_shutdown(pnx_registry *registry);
 /** Has a shutdown been asked for? */

@@ -37,8 +37,7 @@ PNX_API pnx_scope pnx_scope_open_in(pnx_scope *parent, const char *name, pnx_err
  * Makes sure that the next `count` actions and guards cannot fail for want of memory (tasks and inner
  * scopes need memory of their own). PNX_ENOMEM, PNX_ELIMIT, PNX_ESHUTDOWN; nothing was changed then.
  */
-PNX_MUST_CHECK PNX_API pnx_status pnx_scope_reserve(pnx_scope *scope, size_t count,
-                                                    pnx_error *err);
+PNX_MUST_CHECK PNX_API pnx_status pnx_scope_reserve(pnx_scope *scope, size_t count, pnx_error *err);
 
 /**
  * Registers an action: `action(argument)` runs when the scope ends. It may fail: its status is told
@@ -64,7 +63,7 @@ PNX_MUST_CHECK PNX_API pnx_status pnx__scope_adopt(pnx_scope *scope, pnx_guard *
 #define PNX_SCOPE_FAILURES_MAX 16
 typedef struct pnx_scope_result {
     size_t released;
-    size_t failed;        /**< all of them; the first PNX_SCOPE_FAILURES_MAX are listed */
+    size_t failed; /**< all of them; the first PNX_SCOPE_FAILURES_MAX are listed */
     size_t failure_count;
     struct {
         pnx_id id;

@@ -82,7 +82,8 @@ unsigned pnx__sketch_get(const pnx__sketch *sketch, uint64_t hash)
     unsigned least = PNX__SKETCH_MAX;
     for (unsigned row = 0; row < PNX__SKETCH_ROWS; row++) {
         unsigned shift;
-        const unsigned count = (unsigned)(*counter(sketch, mixed, row, &shift) >> shift) & 15;
+        const uint64_t *word = counter(sketch, mixed, row, &shift);
+        const unsigned count = (unsigned)(*word >> shift) & 15;
         least = count < least ? count : least;
     }
     return least;

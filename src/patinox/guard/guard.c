@@ -14,8 +14,8 @@ pnx_status pnx__guard_reserve(pnx_guard *guard, pnx_registry *registry, const pn
     guard->registry = registry;
     guard->slot = pnx__reserve(registry, kind, site, &status, err);
     if (PNX_LIKELY(guard->slot != NULL))
-        guard->generation = pnx__generation_of(
-            atomic_load_explicit(&guard->slot->word, memory_order_relaxed));
+        guard->generation =
+            pnx__generation_of(atomic_load_explicit(&guard->slot->word, memory_order_relaxed));
     return status;
 }
 

@@ -17,6 +17,9 @@ static pnx__pool_entry *empty_entry(pnx_pool *pool)
         if (i >= atomic_load_explicit(&pool->span, memory_order_relaxed)) {
             entry->pool = pool;
             entry->index = i;
+            /* Once and for all: the registry may still be reading that of an earlier job. */
+            entry->hook.ended = pnx__pool_entry_ended;
+            entry->job.hook.ended = pnx__pool_job_ended;
             /* Release: pairs with the acquire of those that look at all entries. */
             atomic_store_explicit(&pool->span, i + 1, memory_order_release);
             return entry;

@@ -296,12 +296,16 @@ void pnx__pool_fill(pnx_pool *pool, pnx__pool_after *after);    /* lock held */
 void pnx__pool_created(pnx_pool *pool, pnx__pool_after *after); /* lock held */
 void pnx__pool_create_failed(pnx_pool *pool, pnx__pool_after *after, const pnx_error *error);
 void pnx__pool_submit(pnx__pool_entry *entry); /* no lock */
+void pnx__pool_job_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                         pnx_status outcome);
 
 /* ---- tick.c ---------------------------------------------------------------------------------- */
 
 /* The tick shall come at `when` at the latest. Lock held. */
 void pnx__pool_tick_by(pnx_pool *pool, pnx__pool_after *after, pnx_time when);
 void pnx__pool_arm(pnx_pool *pool); /* no lock */
+void pnx__pool_tick_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                          pnx_status outcome);
 pnx_duration pnx__pool_jitter(pnx_pool *pool, pnx_duration span, unsigned share);
 
 /* ---- why.c ----------------------------------------------------------------------------------- */

@@ -123,7 +123,6 @@ static void take_in(pnx__pool_entry *entry, pnx_time now)
     entry->noted = false;
     entry->told_word = 0;
     pthread_mutex_unlock(&pool->lock);
-    entry->hook.ended = pnx__pool_entry_ended;
     /* A shutdown may have released it by now. */
     if (pnx__hook_attach(pool->registry, entry->id, &entry->hook) != PNX_OK)
         entry->gone = true;
@@ -188,8 +187,8 @@ static pnx_status run(void *value, const pnx_release *why)
 }
 
 /* The resource of a job has ended. */
-static void ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
-                  pnx_status outcome)
+void pnx__pool_job_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                         pnx_status outcome)
 {
     pnx__pool_entry *entry = pnx__container_of(hook, pnx__pool_entry, job.hook);
     pnx_pool *pool = entry->pool;
@@ -224,7 +223,6 @@ void pnx__pool_submit(pnx__pool_entry *entry)
     pnx_pool *pool = entry->pool;
     pnx_error err = {0};
     pnx_id id;
-    entry->job.hook.ended = ended;
     pnx_status status = pnx_register(pool->registry, &job_kind, &entry, NULL, &id, &err);
     if (status != PNX_OK) {
         over(entry, status, &err);

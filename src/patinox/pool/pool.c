@@ -201,6 +201,7 @@ static void init(pnx_pool *pool, pnx_registry *registry, const pnx_pool_config *
     pool->ramp = config->create_concurrency;
     pool->random.state = config->seed != 0 ? config->seed : pnx__random64();
     pool->tick_want = PNX_FOREVER;
+    pool->tick_hook.ended = pnx__pool_tick_ended;
     pool->tenant_fresh = true;
     pnx__list_init(&pool->waits);
     for (unsigned i = 0; i < PNX_POOL_TENANTS_MAX; i++) {

@@ -228,8 +228,8 @@ static const pnx_kind tick_kind = {
     .run_fallback = tick,
 };
 
-static void tick_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
-                       pnx_status outcome)
+void pnx__pool_tick_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, const pnx_site *site,
+                          pnx_status outcome)
 {
     pnx_pool *pool = pnx__container_of(hook, pnx_pool, tick_hook);
     (void)kind;
@@ -265,7 +265,6 @@ void pnx__pool_tick_by(pnx_pool *pool, pnx__pool_after *after, pnx_time when)
 static pnx_id new_tick(pnx_pool *pool, pnx_time when)
 {
     pnx_id id;
-    pool->tick_hook.ended = tick_ended;
     /* Never by its period: 50 days. */
     if (pnx__register_periodic(pool->registry, &tick_kind, &pool, NULL, PNX_S(50 * 86400), &id,
                                NULL) != PNX_OK)

@@ -62,9 +62,9 @@ static uint64_t read_count(struct pnx_registry *registry, pnx__kind *kind, pnx__
 {
     uint64_t sum = atomic_load_explicit(&kind->shared.n[what], memory_order_acquire);
     if (registry->retired[kind->index] != NULL)
-        sum += atomic_load_explicit(&registry->retired[kind->index]->n[what],
-                                    memory_order_acquire);
-    pnx__list_foreach (node, &registry->threads) {
+        sum += atomic_load_explicit(&registry->retired[kind->index]->n[what], memory_order_acquire);
+    pnx__list_foreach(node, &registry->threads)
+    {
         pnx__thread *thread = pnx__container_of(node, pnx__thread, node);
         pnx__tally *tally =
             atomic_load_explicit(&thread->tallies[kind->index], memory_order_acquire);
@@ -76,11 +76,11 @@ static uint64_t read_count(struct pnx_registry *registry, pnx__kind *kind, pnx__
 
 /* Downstream first; the last stage is where resources come in. */
 static const pnx__count reading_order[] = {
-    PNX__N_DONE,          PNX__N_FAILED,          PNX__N_ABANDONED,    PNX__N_DONE_WAITING,
-    PNX__N_RETRIED,       PNX__N_REQUEUED,        PNX__N_FELL_BACK,    PNX__N_ABANDONED_WAITING,
-    PNX__N_LATE,          PNX__N_TIMED_OUT,       PNX__N_FALLBACKS,    PNX__N_SCHEDULE_FAILED,
-    PNX__N_STARTED,       PNX__N_ABANDONED_QUEUED, PNX__N_CLAIMED,     PNX__N_SCHEDULED,
-    PNX__N_TAKEN,         PNX__N_LEAKED,          PNX__N_ARMED,
+    PNX__N_DONE,    PNX__N_FAILED,           PNX__N_ABANDONED, PNX__N_DONE_WAITING,
+    PNX__N_RETRIED, PNX__N_REQUEUED,         PNX__N_FELL_BACK, PNX__N_ABANDONED_WAITING,
+    PNX__N_LATE,    PNX__N_TIMED_OUT,        PNX__N_FALLBACKS, PNX__N_SCHEDULE_FAILED,
+    PNX__N_STARTED, PNX__N_ABANDONED_QUEUED, PNX__N_CLAIMED,   PNX__N_SCHEDULED,
+    PNX__N_TAKEN,   PNX__N_LEAKED,           PNX__N_ARMED,
 };
 _Static_assert(sizeof reading_order / sizeof *reading_order == PNX__N_COUNT, "each once");
 
@@ -110,14 +110,13 @@ static pnx_counts counts_of(const uint64_t n[PNX__N_COUNT])
         .live = n[PNX__N_ARMED] - n[PNX__N_TAKEN] - n[PNX__N_SCHEDULED] - n[PNX__N_CLAIMED],
         .queued = n[PNX__N_SCHEDULED] + n[PNX__N_REQUEUED] + n[PNX__N_FELL_BACK] -
                   n[PNX__N_STARTED] - n[PNX__N_ABANDONED_QUEUED],
-        .running = n[PNX__N_STARTED] + n[PNX__N_CLAIMED] - n[PNX__N_RETRIED] -
-                   n[PNX__N_FELL_BACK] - n[PNX__N_DONE] - n[PNX__N_FAILED] - n[PNX__N_ABANDONED],
+        .running = n[PNX__N_STARTED] + n[PNX__N_CLAIMED] - n[PNX__N_RETRIED] - n[PNX__N_FELL_BACK] -
+                   n[PNX__N_DONE] - n[PNX__N_FAILED] - n[PNX__N_ABANDONED],
         .waiting = n[PNX__N_RETRIED] - n[PNX__N_REQUEUED] - n[PNX__N_ABANDONED_WAITING] -
                    n[PNX__N_DONE_WAITING],
         .done = n[PNX__N_DONE] + n[PNX__N_DONE_WAITING],
         .failed = n[PNX__N_FAILED],
-        .abandoned =
-            n[PNX__N_ABANDONED] + n[PNX__N_ABANDONED_QUEUED] + n[PNX__N_ABANDONED_WAITING],
+        .abandoned = n[PNX__N_ABANDONED] + n[PNX__N_ABANDONED_QUEUED] + n[PNX__N_ABANDONED_WAITING],
         .taken = n[PNX__N_TAKEN],
         .retried = n[PNX__N_RETRIED],
         .timed_out = n[PNX__N_TIMED_OUT],
@@ -194,7 +193,8 @@ static void read_histograms(struct pnx_registry *registry, pnx_stats *ret)
     pnx_histogram *into[3] = {&ret->queue_wait, &ret->release_time, &ret->drop_time};
     for (unsigned i = 0; i < 3; i++)
         *into[i] = registry->retired_histograms[i];
-    pnx__list_foreach (node, &registry->threads) {
+    pnx__list_foreach(node, &registry->threads)
+    {
         pnx__thread *thread = pnx__container_of(node, pnx__thread, node);
         for (unsigned i = 0; i < 3 && thread->queue_wait != NULL; i++)
             pnx_histogram_merge(into[i], &thread->queue_wait[i]);
@@ -250,8 +250,7 @@ pnx_status pnx_registry_stats(pnx_registry *registry, pnx_stats *ret, pnx_error 
                  << PNX__CHUNK_BITS;
     ret->backlog_high_water = (uint64_t)registry->backlog_high_water;
     ret->events_lost = pnx__hub_lost(registry->hub);
-    ret->shutting_down =
-        atomic_load_explicit(&registry->phase, memory_order_relaxed) != PNX__OPEN;
+    ret->shutting_down = atomic_load_explicit(&registry->phase, memory_order_relaxed) != PNX__OPEN;
     return PNX_OK;
 }
 

@@ -326,11 +326,10 @@ void pnx__rescue(struct pnx_registry *registry, const pnx__run *runs, unsigned c
         const pnx__run *run = &runs[--count];
         uint64_t word = run->word;
         /* Whoever wins this compare and swap, or the worker's own, has the resource. */
-        while ((word ^ run->word) >> PNX__ATTEMPT_SHIFT == 0 &&
-               pnx__state_of(word) == PNX_QUEUED && (word & PNX__MOVED) == 0)
+        while ((word ^ run->word) >> PNX__ATTEMPT_SHIFT == 0 && pnx__state_of(word) == PNX_QUEUED &&
+               (word & PNX__MOVED) == 0)
             if (atomic_compare_exchange_weak_explicit(&run->slot->word, &word, word | PNX__MOVED,
-                                                      memory_order_acq_rel,
-                                                      memory_order_relaxed)) {
+                                                      memory_order_acq_rel, memory_order_relaxed)) {
                 /* Not through the worker's own entry: it compares with what it was given. */
                 pnx__run moved = {run->slot, word | PNX__MOVED};
                 pnx__unpick(registry, &moved, 1);

@@ -59,25 +59,25 @@ enum {
     PNX__RANK = 3 << PNX__RANK_SHIFT,
     PNX__REASON_SHIFT = 6,
     PNX__REASON = 7 << PNX__REASON_SHIFT,
-    PNX__PENDING = 1 << 9,   /* RUNNING: the attempt answered PNX_PENDING */
-    PNX__KEPT = 1 << 9,      /* FAILED, ABANDONED: is in the list of those that are kept */
-    PNX__PARKED = 1 << 9,    /* QUEUED: a concurrency limit held it back; `since` is its place */
-    PNX__WAITED = 1 << 10,   /* somebody waits for the outcome: slot->waiters */
-    PNX__TIMER = 1 << 11,    /* its timer is, or was, armed: unlink it before the slot is reused */
-    PNX__HOOKED = 1 << 12,   /* slot->hook wants to know when it ends */
-    PNX__TICK = 1 << 13,     /* periodic: QUEUED and RUNNING are ticks, not releases */
-    PNX__STOP = 1 << 14,     /* asked to be released while it ticks */
-    PNX__SAMPLED = 1 << 15,  /* its latencies are measured */
-    PNX__META = 1 << 16,     /* slot->meta is set */
-    PNX__FALLBACK = 1 << 17, /* the attempt is the fallback */
-    PNX__SETTLED = 1 << 18,  /* an earlier attempt succeeded late: nothing is left to do */
-    PNX__TIMED_OUT = 1 << 19,/* the last attempt that is over was declared late */
-    PNX__LEAKED = 1 << 20,   /* was still held when its owner ended */
-    PNX__IDLE_SPAN = 1 << 21,/* its timer is an idle span: pnx_touch counts */
-    PNX__LATE_RUNS = 1 << 21,/* QUEUED … WAITING: an attempt that was declared late still runs */
-    PNX__LATE_MANY = 1 << 14,/* the same: more than one, and nobody counts them any more */
-    PNX__CAPPED = 1 << 22,   /* counts against a concurrency limit */
-    PNX__MOVED = 1 << 23,    /* QUEUED: was taken out of the batch of a worker that stalled */
+    PNX__PENDING = 1 << 9,    /* RUNNING: the attempt answered PNX_PENDING */
+    PNX__KEPT = 1 << 9,       /* FAILED, ABANDONED: is in the list of those that are kept */
+    PNX__PARKED = 1 << 9,     /* QUEUED: a concurrency limit held it back; `since` is its place */
+    PNX__WAITED = 1 << 10,    /* somebody waits for the outcome: slot->waiters */
+    PNX__TIMER = 1 << 11,     /* its timer is, or was, armed: unlink it before the slot is reused */
+    PNX__HOOKED = 1 << 12,    /* slot->hook wants to know when it ends */
+    PNX__TICK = 1 << 13,      /* periodic: QUEUED and RUNNING are ticks, not releases */
+    PNX__STOP = 1 << 14,      /* asked to be released while it ticks */
+    PNX__SAMPLED = 1 << 15,   /* its latencies are measured */
+    PNX__META = 1 << 16,      /* slot->meta is set */
+    PNX__FALLBACK = 1 << 17,  /* the attempt is the fallback */
+    PNX__SETTLED = 1 << 18,   /* an earlier attempt succeeded late: nothing is left to do */
+    PNX__TIMED_OUT = 1 << 19, /* the last attempt that is over was declared late */
+    PNX__LEAKED = 1 << 20,    /* was still held when its owner ended */
+    PNX__IDLE_SPAN = 1 << 21, /* its timer is an idle span: pnx_touch counts */
+    PNX__LATE_RUNS = 1 << 21, /* QUEUED … WAITING: an attempt that was declared late still runs */
+    PNX__LATE_MANY = 1 << 14, /* the same: more than one, and nobody counts them any more */
+    PNX__CAPPED = 1 << 22,    /* counts against a concurrency limit */
+    PNX__MOVED = 1 << 23,     /* QUEUED: was taken out of the batch of a worker that stalled */
     PNX__ATTEMPT_SHIFT = 24,
 };
 #define PNX__ATTEMPT (0xffull << PNX__ATTEMPT_SHIFT)
@@ -151,7 +151,7 @@ typedef struct pnx__slot {
     _Alignas(PNX__CACHE_LINE) pnx__link link;
     _Atomic uint64_t word;
     _Atomic(struct pnx__kind *) kind;
-    _Atomic int64_t since;      /* QUEUED: when it was queued; LIVE with an idle span: last touch */
+    _Atomic int64_t since; /* QUEUED: when it was queued; LIVE with an idle span: last touch */
     _Atomic uint64_t value[PNX_VALUE_MAX / 8];
     uint32_t index;
     _Atomic uint32_t span_or_status; /* LIVE: idle span or period, in timer ticks; later: status */
@@ -159,13 +159,15 @@ typedef struct pnx__slot {
     _Alignas(PNX__CACHE_LINE) _Atomic int64_t created;
     _Atomic(const pnx_site *) site;
     _Atomic uint64_t bytes;
-    struct pnx__meta *meta;      /* dispatch lock, and the next two */
+    struct pnx__meta *meta; /* dispatch lock, and the next two */
     struct pnx__waiter *waiters;
     union {
-        pnx__hook *hook;                     /* until it ends */
-        struct { uint32_t next, previous; } kept; /* FAILED, ABANDONED: the list of these */
+        pnx__hook *hook; /* until it ends */
+        struct {
+            uint32_t next, previous;
+        } kept; /* FAILED, ABANDONED: the list of these */
     };
-    _Atomic int64_t due;         /* timers lock to write, and the next two; FOREVER: not armed */
+    _Atomic int64_t due; /* timers lock to write, and the next two; FOREVER: not armed */
     uint32_t timer_previous, timer_next;
 } pnx__slot;
 
@@ -201,17 +203,17 @@ typedef struct pnx__magazine {
  * snapshot always balances.
  */
 typedef enum pnx__count {
-    PNX__N_ARMED,       /* reserved → live */
-    PNX__N_TAKEN,       /* live → out of the registry */
-    PNX__N_SCHEDULED,   /* live → queued */
-    PNX__N_CLAIMED,     /* live → running, inline */
-    PNX__N_STARTED,     /* queued → running */
-    PNX__N_RETRIED,     /* running → waiting; dispatch lock */
-    PNX__N_REQUEUED,    /* waiting → queued; dispatch lock */
-    PNX__N_FELL_BACK,   /* running → queued, for the fallback; dispatch lock */
-    PNX__N_DONE,        /* running → done */
-    PNX__N_FAILED,      /* running → failed */
-    PNX__N_ABANDONED,   /* running → abandoned */
+    PNX__N_ARMED,     /* reserved → live */
+    PNX__N_TAKEN,     /* live → out of the registry */
+    PNX__N_SCHEDULED, /* live → queued */
+    PNX__N_CLAIMED,   /* live → running, inline */
+    PNX__N_STARTED,   /* queued → running */
+    PNX__N_RETRIED,   /* running → waiting; dispatch lock */
+    PNX__N_REQUEUED,  /* waiting → queued; dispatch lock */
+    PNX__N_FELL_BACK, /* running → queued, for the fallback; dispatch lock */
+    PNX__N_DONE,      /* running → done */
+    PNX__N_FAILED,    /* running → failed */
+    PNX__N_ABANDONED, /* running → abandoned */
     PNX__N_ABANDONED_QUEUED,
     PNX__N_ABANDONED_WAITING, /* dispatch lock */
     PNX__N_DONE_WAITING,      /* a late success; dispatch lock */
@@ -242,14 +244,14 @@ typedef struct pnx__kind {
     unsigned attempts_max; /* without the fallback */
     bool has_fallback;
     bool has_describe;
-    bool ticks;            /* periodic: its release with fallback == false is a tick */
+    bool ticks; /* periodic: its release with fallback == false is a tick */
     pnx_duration timeout, retry_delay, retry_delay_max;
-    unsigned cap;          /* UINT_MAX: none */
+    unsigned cap; /* UINT_MAX: none */
     /* dispatch lock */
     unsigned running;
     pnx__list_of_slots parked[PNX_PRIORITY_COUNT];
     unsigned parked_count;
-    pnx__tally shared;     /* for threads that have no tally of their own */
+    pnx__tally shared; /* for threads that have no tally of their own */
 } pnx__kind;
 
 /* What must be known of a resource after its slot may have been used again. */
@@ -268,16 +270,16 @@ typedef struct pnx__about {
 #define PNX__KIND_CACHE 8
 typedef struct pnx__thread {
     _Atomic(struct pnx_registry *) registry; /* NULL: it was destroyed */
-    struct pnx__thread *next_of_thread; /* this thread's block of another registry */
-    pnx__magazine *loaded, *spare; /* never NULL */
-    uint32_t scheduled_unreported; /* drops since the backlog was last told */
+    struct pnx__thread *next_of_thread;      /* this thread's block of another registry */
+    pnx__magazine *loaded, *spare;           /* never NULL */
+    uint32_t scheduled_unreported;           /* drops since the backlog was last told */
     uint32_t until_sample;
     pnx__random random;
     struct {
         const pnx_kind *kind;
         pnx__kind *runtime;
     } kinds[PNX__KIND_CACHE];
-    pnx__list node;         /* registry->threads; dispatch lock */
+    pnx__list node;                                       /* registry->threads; dispatch lock */
     pnx_histogram *queue_wait, *release_time, *drop_time; /* one allocation; may be NULL */
     pnx__tally *_Atomic tallies[PNX__KINDS_MAX];
 } pnx__thread;
@@ -316,9 +318,9 @@ typedef struct pnx__worker {
     unsigned batch_count;
     unsigned batch_next;  /* this worker only */
     unsigned batch_limit; /* this worker only */
-    bool busy;      /* between two visits to the dispatcher */
-    bool hung;      /* its release was declared late and still runs */
-    bool ended;     /* its thread is over, to be joined */
+    bool busy;            /* between two visits to the dispatcher */
+    bool hung;            /* its release was declared late and still runs */
+    bool ended;           /* its thread is over, to be joined */
 } pnx__worker;
 
 /* ---- inbox ----------------------------------------------------------------------------------- */
@@ -337,7 +339,7 @@ typedef struct pnx__inbox {
 #define PNX__WHEEL_LEVELS 8 /* 48 bits of ticks: more than the clock has */
 
 typedef struct pnx__wheel {
-    uint64_t now;   /* in ticks: everything before it has fired */
+    uint64_t now; /* in ticks: everything before it has fired */
     uint64_t count;
     uint64_t occupied[PNX__WHEEL_LEVELS];
     struct {
@@ -360,10 +362,10 @@ typedef struct pnx__wheel {
 
 enum pnx__phase {
     PNX__OPEN,
-    PNX__DRAINING,  /* shutdown: releases run, until the grace is over */
-    PNX__FALLBACKS, /* shutdown: fallbacks run instead where there are any */
-    PNX__ABANDONING,/* shutdown: the hard deadline is over */
-    PNX__CLOSED,    /* the workers are gone */
+    PNX__DRAINING,   /* shutdown: releases run, until the grace is over */
+    PNX__FALLBACKS,  /* shutdown: fallbacks run instead where there are any */
+    PNX__ABANDONING, /* shutdown: the hard deadline is over */
+    PNX__CLOSED,     /* the workers are gone */
 };
 
 struct pnx_registry {
@@ -408,9 +410,9 @@ struct pnx_registry {
     uint32_t kept_first, kept_last; /* failed resources, oldest first */
     uint64_t kept_count;
     pnx__worker **workers;
-    unsigned workers_room;   /* entries there are */
-    unsigned worker_count;   /* entries in use */
-    unsigned workers_alive;  /* threads that run, hung ones included */
+    unsigned workers_room;  /* entries there are */
+    unsigned worker_count;  /* entries in use */
+    unsigned workers_alive; /* threads that run, hung ones included */
     unsigned workers_hung;
     unsigned workers_replaced;
     bool stop; /* the workers shall end; also told by PNX__IDLE_STOP */
@@ -427,7 +429,7 @@ struct pnx_registry {
     int timer_fd, request_fd;
     _Atomic uint32_t timekeeper_stop;
     _Atomic uint32_t timer_lost; /* the timerfd was closed behind our back; told once */
-    _Atomic int64_t looked; /* when a manual registry last looked */
+    _Atomic int64_t looked;      /* when a manual registry last looked */
 
     /* Hooks that were begun, and that are over; see pnx__outstanding. */
     _Atomic uint64_t hooks_begun, hooks_over;
@@ -525,16 +527,16 @@ static inline pnx__thread *pnx__thread_get(struct pnx_registry *registry)
     pnx__thread *thread = pnx__thread_cached;
     /* Relaxed: only the destruction of that registry changes it, and whoever uses a registry keeps
      * it from being destroyed meanwhile. */
-    if (PNX_LIKELY(thread != NULL && atomic_load_explicit(&thread->registry,
-                                                          memory_order_relaxed) == registry))
+    if (PNX_LIKELY(thread != NULL &&
+                   atomic_load_explicit(&thread->registry, memory_order_relaxed) == registry))
         return thread;
     return pnx__thread_find(registry);
 }
 
 /* ---- kind.c ---------------------------------------------------------------------------------- */
 
-pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind, pnx_status *ret_status,
-                          pnx_error *err);
+pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind,
+                          pnx_status *ret_status, pnx_error *err);
 void pnx__kinds_done(struct pnx_registry *registry);
 static inline pnx__kind *pnx__kind_of(const pnx__slot *slot)
 {
@@ -547,8 +549,7 @@ pnx__tally *pnx__tally_make(pnx__thread *thread, pnx__kind *kind);
 /* This thread's counters of a kind, made if need be: not on the way of a drop. May be NULL. */
 static inline pnx__tally *pnx__tally_get(pnx__thread *thread, pnx__kind *kind)
 {
-    pnx__tally *tally =
-        atomic_load_explicit(&thread->tallies[kind->index], memory_order_relaxed);
+    pnx__tally *tally = atomic_load_explicit(&thread->tallies[kind->index], memory_order_relaxed);
     return PNX_LIKELY(tally != NULL) ? tally : pnx__tally_make(thread, kind);
 }
 /* Counts one transition. Release: a snapshot that sees it sees all that happened before. */
@@ -810,7 +811,10 @@ typedef struct pnx__process_mutex {
     pthread_mutex_t mutex;
     _Atomic uint32_t epoch;
 } pnx__process_mutex;
-#define PNX__PROCESS_MUTEX {PTHREAD_MUTEX_INITIALIZER, 0}
+#define PNX__PROCESS_MUTEX                                                                         \
+    {                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER, 0                                                               \
+    }
 /* True: this is the first time in a fork child. */
 bool pnx__process_mutex_lock(pnx__process_mutex *mutex);
 void pnx__process_mutex_unlock(pnx__process_mutex *mutex);

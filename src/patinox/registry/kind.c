@@ -24,8 +24,9 @@ static pnx_status check(const pnx_kind *kind, pnx_error *err)
                         "kind %s: value_size is %u, at most %d are kept; hold a pointer to it",
                         kind->name, kind->value_size, PNX_VALUE_MAX);
     if ((unsigned)kind->priority >= PNX_PRIORITY_COUNT)
-        return pnx_fail(err, PNX_EINVAL, "kind %s: priority %d is not one of PNX_LOW … PNX_CRITICAL",
-                        kind->name, (int)kind->priority);
+        return pnx_fail(err, PNX_EINVAL,
+                        "kind %s: priority %d is not one of PNX_LOW … PNX_CRITICAL", kind->name,
+                        (int)kind->priority);
     if (kind->timeout < 0 || kind->retry_delay < 0 || kind->retry_delay_max < 0)
         return pnx_fail(err, PNX_EINVAL, "kind %s: a time span is negative", kind->name);
     if (kind->fallback != NULL && kind->run_fallback == NULL)
@@ -42,8 +43,7 @@ static pnx__kind *lookup(struct pnx_registry *registry, const pnx_kind *kind, un
     for (unsigned i = hash(kind), n = 0; n < PNX__KIND_TABLE; i++, n++) {
         unsigned at = i % PNX__KIND_TABLE;
         /* Acquire: pairs with the release in enter; who sees the entry sees its fields. */
-        pnx__kind *found =
-            atomic_load_explicit(&registry->kind_table[at], memory_order_acquire);
+        pnx__kind *found = atomic_load_explicit(&registry->kind_table[at], memory_order_acquire);
         if (found == NULL) {
             *ret_free = at;
             return NULL;

@@ -84,8 +84,7 @@ static pnx_status entry_add(struct pnx__meta *meta, const char *key, const char 
     if (key_size > TEXT_MAX || value_size > TEXT_MAX)
         return PNX_ELIMIT;
     char *old = entry_of(meta, key);
-    const size_t old_size =
-        old == NULL ? 0 : key_size + strlen(old + key_size) + 1;
+    const size_t old_size = old == NULL ? 0 : key_size + strlen(old + key_size) + 1;
     const size_t needed = meta->used - old_size + key_size + value_size;
     if (needed > TEXT_MAX)
         return PNX_ELIMIT;

@@ -22,7 +22,6 @@
  */
 #include "registry/resource.h"
 
-
 /* ---- inbox ----------------------------------------------------------------------------------- */
 
 void pnx__inbox_init(pnx__inbox *inbox)

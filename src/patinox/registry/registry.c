@@ -142,8 +142,8 @@ static size_t count_held(struct pnx_registry *registry)
     size_t held = 0;
     const uint32_t chunks = atomic_load_explicit(&registry->chunk_count, memory_order_acquire);
     for (uint32_t index = 0; index < chunks << PNX__CHUNK_BITS; index++) {
-        const pnx_state state = pnx__state_of(atomic_load_explicit(
-            &pnx__slot_at(registry, index)->word, memory_order_acquire));
+        const pnx_state state = pnx__state_of(
+            atomic_load_explicit(&pnx__slot_at(registry, index)->word, memory_order_acquire));
         held += state != PNX_FREE && state != PNX_FAILED && state != PNX_ABANDONED;
     }
     return held;
@@ -156,8 +156,9 @@ pnx_status pnx_registry_destroy(pnx_registry *registry, pnx_error *err)
     if (pnx__forked(registry))
         return pnx_fail(err, PNX_EFORKED, "registry %s belongs to the parent", registry->name);
     if (atomic_load_explicit(&registry->phase, memory_order_acquire) != PNX__CLOSED)
-        return pnx_fail(err, PNX_EBUSY, "registry %s was not shut down: call "
-                                        "pnx_registry_shutdown first",
+        return pnx_fail(err, PNX_EBUSY,
+                        "registry %s was not shut down: call "
+                        "pnx_registry_shutdown first",
                         registry->name);
     const unsigned hung = pnx__workers_left(registry);
     if (hung > 0)
@@ -165,13 +166,13 @@ pnx_status pnx_registry_destroy(pnx_registry *registry, pnx_error *err)
                         registry->name, hung);
     const size_t held = count_held(registry);
     if (held > 0)
-        return pnx_fail(err, PNX_EBUSY, "registry %s: %zu guards or other owners still hold "
-                                        "resources of it",
+        return pnx_fail(err, PNX_EBUSY,
+                        "registry %s: %zu guards or other owners still hold "
+                        "resources of it",
                         registry->name, held);
     pnx_status status = pnx__hub_destroy(registry->hub, pnx__now() + PNX_S(1));
     if (status != PNX_OK)
-        return pnx_fail(err, PNX_EBUSY, "registry %s: a monitor does not return",
-                        registry->name);
+        return pnx_fail(err, PNX_EBUSY, "registry %s: a monitor does not return", registry->name);
     registry->hub = NULL;
     (void)pnx_registry_forget_failed(registry); /* with what is known of them */
     pnx__signals_forget(registry);

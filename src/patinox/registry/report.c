@@ -84,9 +84,8 @@ void pnx__kept_settle(struct pnx_registry *registry, pnx__thread *thread, pnx__s
     pthread_mutex_lock(&registry->dispatch);
     const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
     /* Unless it was forgotten meanwhile. */
-    const bool there =
-        pnx__generation_of(word) == generation && (word & PNX__KEPT) != 0 &&
-        (pnx__state_of(word) == PNX_ABANDONED || pnx__state_of(word) == PNX_FAILED);
+    const bool there = pnx__generation_of(word) == generation && (word & PNX__KEPT) != 0 &&
+                       (pnx__state_of(word) == PNX_ABANDONED || pnx__state_of(word) == PNX_FAILED);
     if (there)
         kept_remove(registry, slot);
     pthread_mutex_unlock(&registry->dispatch);
@@ -96,9 +95,7 @@ void pnx__kept_settle(struct pnx_registry *registry, pnx__thread *thread, pnx__s
 
 size_t pnx_registry_forget_failed(pnx_registry *registry)
 {
-    return pnx__forked(registry)
-               ? 0
-               : pnx__kept_trim(registry, pnx__thread_get(registry), 0);
+    return pnx__forked(registry) ? 0 : pnx__kept_trim(registry, pnx__thread_get(registry), 0);
 }
 
 /* ---- the report ------------------------------------------------------------------------------ */
@@ -127,8 +124,8 @@ static bool fill_metadata(struct pnx_registry *registry, pnx__slot *slot, uint64
 {
     pthread_mutex_lock(&registry->dispatch);
     const uint64_t current = atomic_load_explicit(&slot->word, memory_order_acquire);
-    const bool same = pnx__generation_of(current) == pnx__generation_of(word) &&
-                      (current & PNX__META) != 0;
+    const bool same =
+        pnx__generation_of(current) == pnx__generation_of(word) && (current & PNX__META) != 0;
     if (same) {
         pnx__meta_frames(slot, survivor->frames);
         survivor->metadata = pnx__meta_text(slot);

@@ -43,8 +43,7 @@ pnx_status pnx_release_later(pnx_registry *registry, pnx_id id, const pnx_reques
 /* ---- now ------------------------------------------------------------------------------------- */
 
 /* LIVE → RUNNING in this thread, without the queue. */
-static bool claim_inline(pnx_registry *registry, pnx__slot *slot, uint64_t *word,
-                         pnx_reason reason)
+static bool claim_inline(pnx_registry *registry, pnx__slot *slot, uint64_t *word, pnx_reason reason)
 {
     const uint32_t generation = pnx__generation_of(*word);
     uint64_t next;
@@ -104,10 +103,9 @@ pnx_status pnx__release_now(pnx_registry *registry, pnx__slot *slot, uint64_t wo
     word |= PNX__WAITED;
 
     const bool inside = pnx__running_in == registry;
-    const bool over = (atomic_load_explicit(&registry->idle, memory_order_relaxed) &
-                       PNX__IDLE_INLINE) != 0 &&
-                      atomic_load_explicit(&registry->phase, memory_order_relaxed) >=
-                          PNX__FALLBACKS;
+    const bool over =
+        (atomic_load_explicit(&registry->idle, memory_order_relaxed) & PNX__IDLE_INLINE) != 0 &&
+        atomic_load_explicit(&registry->phase, memory_order_relaxed) >= PNX__FALLBACKS;
     const bool periodic = kind->ticks;
     /* What is limited goes through the queue, where it is counted. */
     const bool limited = kind->cap != UINT32_MAX;
@@ -212,8 +210,8 @@ static void enter(pnx_registry *registry, struct entry *entry, bool wait)
         entry->status = PNX_EALREADY;
     if (entry->status != PNX_OK || !wait)
         return;
-    entry->waits = pnx__waiter_add(registry, entry->slot, pnx__id_generation(entry->id),
-                                   &entry->waiter);
+    entry->waits =
+        pnx__waiter_add(registry, entry->slot, pnx__id_generation(entry->id), &entry->waiter);
     if (!entry->waits)
         entry->status = PNX_EALREADY;
     entry->word |= PNX__WAITED;
@@ -221,8 +219,7 @@ static void enter(pnx_registry *registry, struct entry *entry, bool wait)
 
 /* Releases all entries: everything is queued, by priority, before the first is waited for. */
 static void release_entries(pnx_registry *registry, struct entry *entries, size_t count,
-                            const pnx_request *request, pnx_time deadline,
-                            pnx_batch_result *result)
+                            const pnx_request *request, pnx_time deadline, pnx_batch_result *result)
 {
     for (size_t i = 0; i < count; i++)
         enter(registry, &entries[i], deadline != 0);
@@ -231,8 +228,7 @@ static void release_entries(pnx_registry *registry, struct entry *entries, size_
     for (int rank = PNX_PRIORITY_COUNT - 1; rank >= lowest; rank--)
         for (size_t i = 0; i < count; i++) {
             struct entry *entry = &entries[i];
-            if (entry->status != PNX_OK ||
-                (lowest == 0 && (int)pnx__rank_of(entry->word) != rank))
+            if (entry->status != PNX_OK || (lowest == 0 && (int)pnx__rank_of(entry->word) != rank))
                 continue;
             /* Who is on its way already is waited for, but was not released by us. */
             if (!pnx__schedule(registry, pnx__thread_get(registry), entry->slot, &entry->word,
@@ -315,8 +311,7 @@ static size_t collect(pnx_registry *registry, const char *kind_name, struct entr
 }
 
 pnx_status pnx_release_kind(pnx_registry *registry, const char *kind_name,
-                            const pnx_request *request, pnx_time deadline,
-                            pnx_batch_result *result)
+                            const pnx_request *request, pnx_time deadline, pnx_batch_result *result)
 {
     pnx_batch_result local;
     if (result == NULL)

@@ -18,8 +18,8 @@ pnx__slot *pnx__reserve_slow(struct pnx_registry *registry, const pnx_kind *kind
 {
     *ret_status = PNX_OK;
     if (registry == NULL || kind == NULL) {
-        *ret_status = pnx_fail(err, PNX_EINVAL, "no %s given",
-                               registry == NULL ? "registry" : "kind");
+        *ret_status =
+            pnx_fail(err, PNX_EINVAL, "no %s given", registry == NULL ? "registry" : "kind");
         return NULL;
     }
     if (pnx__forked(registry)) {
@@ -34,8 +34,8 @@ pnx__slot *pnx__reserve_slow(struct pnx_registry *registry, const pnx_kind *kind
     }
     pnx__thread *thread = pnx__thread_make(registry);
     if (thread == NULL) {
-        *ret_status = pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for this thread",
-                               registry->name);
+        *ret_status =
+            pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for this thread", registry->name);
         return NULL;
     }
     pnx__kind *runtime = pnx__kind_find(registry, kind, ret_status, err);
@@ -45,11 +45,11 @@ pnx__slot *pnx__reserve_slow(struct pnx_registry *registry, const pnx_kind *kind
     thread->kinds[pnx__kind_hash(kind)].kind = kind;
     thread->kinds[pnx__kind_hash(kind)].runtime = runtime;
 
-    pnx__slot *slot = thread->loaded->count > 0
-                          ? thread->loaded->slots[--thread->loaded->count]
-                          : pnx__slot_take_slow(registry, thread, ret_status);
+    pnx__slot *slot = thread->loaded->count > 0 ? thread->loaded->slots[--thread->loaded->count]
+                                                : pnx__slot_take_slow(registry, thread, ret_status);
     if (slot == NULL && *ret_status == PNX_ELIMIT)
-        pnx_fail(err, PNX_ELIMIT, "registry %s: all of its %llu resources are in use (resources_max)",
+        pnx_fail(err, PNX_ELIMIT,
+                 "registry %s: all of its %llu resources are in use (resources_max)",
                  registry->name, (unsigned long long)registry->config.resources_max);
     else if (slot == NULL)
         pnx_fail(err, PNX_ENOMEM, "registry %s: no memory for a resource of kind %s",
@@ -366,8 +366,7 @@ static pnx_status expire(pnx_registry *registry, pnx_id id, pnx_time when, uint3
         return PNX_EALREADY;
     if (when != PNX_FOREVER)
         pnx__timekeeper_by(registry, pnx_time_after(when, 1 << PNX__TICK_SHIFT) >>
-                                             PNX__TICK_SHIFT
-                                         << PNX__TICK_SHIFT);
+                                         PNX__TICK_SHIFT << PNX__TICK_SHIFT);
     return PNX_OK;
 }
 

@@ -92,7 +92,8 @@ static inline pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_k
 
 /* ---- arm, take ------------------------------------------------------------------------------- */
 
-static inline void pnx__arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t a, uint64_t b, uint64_t c)
+static inline void pnx__arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t a, uint64_t b,
+                            uint64_t c)
 {
     atomic_store_explicit(&slot->value[0], a, memory_order_relaxed);
     atomic_store_explicit(&slot->value[1], b, memory_order_relaxed);
@@ -135,7 +136,7 @@ static inline bool pnx__take(struct pnx_registry *registry, pnx__slot *slot, uin
 /* False: it was not live any more (`*word` tells what it is). Two halves: the claim, and what the
  * claimer must do next, with no lock held. */
 static inline bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reason reason, int rank,
-                         uint64_t flags)
+                                       uint64_t flags)
 {
     uint64_t next;
     const uint32_t generation = pnx__generation_of(*word);
@@ -160,8 +161,8 @@ static inline bool pnx__schedule_claim(pnx__slot *slot, uint64_t *word, pnx_reas
     return true;
 }
 
-static inline void pnx__schedule_queue(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
-                         uint64_t claimed)
+static inline void pnx__schedule_queue(struct pnx_registry *registry, pnx__thread *thread,
+                                       pnx__slot *slot, uint64_t claimed)
 {
     if (PNX_UNLIKELY((claimed & PNX__TICK) != 0))
         return;

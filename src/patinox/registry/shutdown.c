@@ -51,8 +51,7 @@ static bool leak(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
 static bool stop_tick(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
 {
     if ((word & PNX__TICK) != 0)
-        (void)pnx__schedule(registry, pnx__thread_get(registry), slot, &word, PNX_SHUTDOWN, -1,
-                            0);
+        (void)pnx__schedule(registry, pnx__thread_get(registry), slot, &word, PNX_SHUTDOWN, -1, 0);
     return false;
 }
 

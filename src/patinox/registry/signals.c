@@ -16,8 +16,7 @@ static struct {
 static void handler(int number)
 {
     /* Acquire: pairs with the release in pnx_shutdown_on_signal. */
-    pnx_registry *registry =
-        atomic_load_explicit(&signals[number].registry, memory_order_acquire);
+    pnx_registry *registry = atomic_load_explicit(&signals[number].registry, memory_order_acquire);
     if (registry != NULL && !pnx__forked(registry))
         pnx_request_shutdown(registry);
 }

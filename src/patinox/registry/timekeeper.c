@@ -20,10 +20,11 @@ static bool set_timer(struct pnx_registry *registry, pnx_time when)
         pnx__timerfd_set(registry->timer_fd, when) == 0)
         return true;
     if (atomic_exchange_explicit(&registry->timer_lost, 1, memory_order_relaxed) == 0)
-        pnx__log(PNX_LOG_ERROR,
-                 "registry %s: its timer descriptor %d was closed or replaced by the program: "
-                 "time-outs, retries and expiries may not happen any more; close only what is yours",
-                 registry->name, registry->timer_fd);
+        pnx__log(
+            PNX_LOG_ERROR,
+            "registry %s: its timer descriptor %d was closed or replaced by the program: "
+            "time-outs, retries and expiries may not happen any more; close only what is yours",
+            registry->name, registry->timer_fd);
     return false;
 }
 
@@ -185,8 +186,7 @@ static pnx_time look_at_workers(struct pnx_registry *registry, pnx_time now)
             continue;
         pthread_mutex_lock(&registry->dispatch);
         /* Unless it has just come back, its thread is lost for as long as the release runs. */
-        if (atomic_load_explicit(&late[i].worker->run_word, memory_order_acquire) ==
-            late[i].word) {
+        if (atomic_load_explicit(&late[i].worker->run_word, memory_order_acquire) == late[i].word) {
             late[i].worker->hung = true;
             registry->workers_hung++;
             pnx__workers_replace(registry);

@@ -180,8 +180,7 @@ pnx_time pnx__wheel_next(struct pnx_registry *registry)
         uint64_t start;
         /* A cancel may have left `earliest` behind: then we look once too early, find the bucket
          * within reach, and its entries get buckets of their own with exact times. */
-        if (first_bucket(wheel, level, &at, &start) &&
-            wheel->buckets[level][at].earliest < next)
+        if (first_bucket(wheel, level, &at, &start) && wheel->buckets[level][at].earliest < next)
             next = wheel->buckets[level][at].earliest;
     }
     if (next == PNX_FOREVER)

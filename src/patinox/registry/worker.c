@@ -19,7 +19,6 @@
  * pace then rarely pays for a wake-up (6 us), and an idle registry sleeps at once by any measure. */
 #define LOOKS_BEFORE_SLEEP 100
 
-
 /* ---- running a batch ------------------------------------------------------------------------- */
 
 static void run_alone(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker)
@@ -179,8 +178,7 @@ static void worker_ends(void *argument)
         pnx__attempt_broken(registry, pnx__thread_get(registry), worker);
 
     uint32_t role = PNX__ROLE_RUNNING;
-    bool scanning = atomic_load_explicit(&worker->role, memory_order_relaxed) ==
-                    PNX__ROLE_SCANNING;
+    bool scanning = atomic_load_explicit(&worker->role, memory_order_relaxed) == PNX__ROLE_SCANNING;
     if (atomic_compare_exchange_strong_explicit(&worker->role, &role, PNX__ROLE_AWAY,
                                                 memory_order_acq_rel, memory_order_relaxed))
         scanning = true;
@@ -261,7 +259,8 @@ void pnx__workers_replace(struct pnx_registry *registry)
            registry->workers_alive < registry->config.workers_max) {
         int error = pnx__worker_start(registry);
         if (error != 0) {
-            pnx__log(PNX_LOG_ERROR, "registry %s: cannot replace a worker (errno %d); %u of %u left",
+            pnx__log(PNX_LOG_ERROR,
+                     "registry %s: cannot replace a worker (errno %d); %u of %u left",
                      registry->name, error, registry->workers_alive - registry->workers_hung,
                      registry->config.workers);
             pnx__timekeeper_by(registry, pnx_time_after(pnx__precise(registry), REPLACE_AGAIN));
