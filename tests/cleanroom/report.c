@@ -170,6 +170,7 @@ static void what_stays_is_told_with_its_reason(void **state)
         .resource_count = 3,
         .resources = rows,
         .processes = 1,
+        .processes_stuck = 1,
         .files = {.files = 4, .stuck = 1},
         .leftovers = 6,
         .unremoved = 3,

@@ -545,14 +545,14 @@ def a_script_that_kills_its_group_does_not_hit_us():
 
 
 class Terminal:
-    """A shell's view: the tool runs in a session of its own with a terminal, as the foreground."""
+    """Runs a program in a session of its own, with a terminal."""
 
-    def __init__(self, place, command, options=()):
+    def __init__(self, place, *command):
+        self.text = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ["TMPDIR"] = place.tmp
-            os.execv(tool.TOOL, [tool.TOOL, "run", *options, "--", *command])
-        self.text = ""
+            os.execvp(command[0], command)
 
     def read_until(self, words):
         while words not in self.text:
@@ -579,7 +579,7 @@ class Terminal:
 @test
 def an_interrupt_from_the_terminal_reaches_the_command_once():
     with Place() as place:
-        terminal = Terminal(place, [tool.PYTHON, "-c", TRAPS])
+        terminal = Terminal(place, tool.TOOL, "run", "--", tool.PYTHON, "-c", TRAPS)
         terminal.read_until("ready")
         terminal.write("\x03")
         terminal.read_until("SIGINT")
@@ -598,9 +598,7 @@ def state_of(pid):
 # A shell with job control around the tool, as it is used by people.
 SHELL = """
 set -m
-"$0" run -- "$@" &
-echo "pid $!"
-fg %1 >/dev/null
+"$0" run -- "$@"
 echo "status $? of the job"
 fg %1 >/dev/null
 echo "exit $?"
@@ -610,13 +608,8 @@ echo "exit $?"
 @test
 def stop_and_continue_work_as_without_us():
     with Place() as place:
-        terminal = Terminal.__new__(Terminal)
-        terminal.text = ""
-        terminal.pid, terminal.fd = pty.fork()
-        if terminal.pid == 0:
-            os.environ["TMPDIR"] = place.tmp
-            os.execvp("bash", ["bash", "-c", SHELL, tool.TOOL, "sh", "-c",
-                               "echo ready $$; read x; echo got $x; exit 9"])
+        terminal = Terminal(place, "bash", "-c", SHELL, tool.TOOL,
+                            "sh", "-c", "echo ready $$; read x; echo got $x; exit 9")
         terminal.read_until("ready ")
         terminal.read_until("\n")
         terminal.write("\x1a")
@@ -631,13 +624,8 @@ def stop_and_continue_work_as_without_us():
 @test
 def a_command_that_stops_itself_stops_us_too():
     with Place() as place:
-        terminal = Terminal.__new__(Terminal)
-        terminal.text = ""
-        terminal.pid, terminal.fd = pty.fork()
-        if terminal.pid == 0:
-            os.environ["TMPDIR"] = place.tmp
-            os.execvp("bash", ["bash", "-c", SHELL, tool.TOOL, "sh", "-c",
-                               "kill -STOP $$; echo continued; exit 9"])
+        terminal = Terminal(place, "bash", "-c", SHELL, tool.TOOL,
+                            "sh", "-c", "kill -STOP $$; echo continued; exit 9")
         terminal.read_until("of the job")
         terminal.read_until("continued")
         terminal.read_until("exit 9")

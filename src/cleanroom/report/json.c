@@ -94,23 +94,29 @@ static void resource(FILE *out, const pnx_session_resource *resource)
 
 /* ---- totals by kind and status --------------------------------------------------------------- */
 
-static uint64_t count_listed(const pnx_session_report *report, const char *kind, pnx_fate fate)
+static uint64_t count_made(const pnx_session_report *report, const char *kind, pnx_fate fate)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < report->resource_count; i++)
         count += strcmp(report->resources[i].kind, kind) == 0 &&
+                 report->resources[i].origin == PNX_ORIGIN_MADE &&
                  report->resources[i].outcome.fate == fate;
     return count;
 }
 
-/* Files are counted even when they are not listed. */
+/* Of what may be too many to list, those that are not listed count too. */
 static uint64_t count_of(const pnx_session_report *report, const char *kind, pnx_fate fate)
 {
-    if (strcmp(kind, "file") != 0)
-        return count_listed(report, kind, fate);
-    if (fate == PNX_FATE_STUCK)
-        return report->files.stuck;
-    return fate == PNX_FATE_REMOVED ? pnx_tree_entries(&report->files) - report->files.stuck : 0;
+    uint64_t removed = 0, stuck = 0;
+    if (strcmp(kind, "file") == 0) {
+        stuck = report->files.stuck;
+        removed = pnx_tree_entries(&report->files) - stuck;
+    } else if (strcmp(kind, "process") == 0) {
+        stuck = report->processes_stuck;
+        removed = report->processes - stuck;
+    }
+    uint64_t found = fate == PNX_FATE_REMOVED ? removed : fate == PNX_FATE_STUCK ? stuck : 0;
+    return found + count_made(report, kind, fate);
 }
 
 static void totals(FILE *out, const pnx_session_report *report)

@@ -150,11 +150,7 @@ static uint64_t count_stuck(const pnx_session_report *report, const char *kind)
 
 static void print_removed(FILE *out, const pnx_session_report *report)
 {
-    uint64_t processes = report->processes;
-    for (size_t i = 0; i < report->resource_count; i++)
-        if (report->resources[i].origin == PNX_ORIGIN_FOUND && is_stuck(&report->resources[i]) &&
-            strcmp(report->resources[i].kind, "process") == 0)
-            processes--;
+    uint64_t processes = report->processes - report->processes_stuck;
     if (processes == 0 && pnx_tree_entries(&report->files) == report->files.stuck)
         return;
     fputs("  left behind and removed\n", out);
@@ -167,7 +163,7 @@ static void print_stuck(FILE *out, const pnx_session_report *report)
     if (report->unremoved == 0)
         return;
     fputs("  could not be removed\n", out);
-    print_kind(out, report, "process", true, count_stuck(report, "process"));
+    print_kind(out, report, "process", true, report->processes_stuck);
     print_kind(out, report, "file", true, report->files.stuck);
     print_kind(out, report, "tempdir", true, count_stuck(report, "tempdir"));
     print_kind(out, report, "cgroup", true, count_stuck(report, "cgroup"));
@@ -177,11 +173,7 @@ static void print_sum(FILE *out, const pnx_session_report *report)
 {
     fputs("  ", out);
     print_counted(out, report->leftovers, "leftover", "leftovers");
-    uint64_t stuck = report->files.stuck;
-    for (size_t i = 0; i < report->resource_count; i++)
-        stuck += report->resources[i].origin == PNX_ORIGIN_FOUND &&
-                 strcmp(report->resources[i].kind, "process") == 0 &&
-                 is_stuck(&report->resources[i]);
+    uint64_t stuck = report->files.stuck + report->processes_stuck;
     if (stuck)
         fprintf(out, ": %" PRIu64 " removed, %" PRIu64 " not, in ", report->leftovers - stuck,
                 stuck);

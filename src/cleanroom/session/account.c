@@ -140,6 +140,7 @@ static void add_processes(const pnx_session *session, pnx_session_report *report
         return;
     for (size_t i = 0; i < set->found_count; i++) {
         const struct pnx__found_process *found = &set->found[i];
+        report->processes_stuck += !is_removed(&found->outcome);
         add(report, (pnx_session_resource){
                         .kind = "process",
                         .origin = PNX_ORIGIN_FOUND,
@@ -154,8 +155,10 @@ static void add_processes(const pnx_session *session, pnx_session_report *report
     }
     report->processes = set->found_count + set->unlisted;
     report->unlisted += set->unlisted;
-    if (!set->outcome.verified && session->ran)
-        report->unremoved += set->unlisted;
+    if (set->outcome.verified)
+        return;
+    report->unremoved += set->unlisted; /* who of them was not looked up: they may all be there */
+    report->processes_stuck += set->unlisted;
 }
 
 static void add_files(pnx_session *session, pnx_session_report *report)

@@ -20,6 +20,7 @@ void pnx__session_stop(pnx_session *session)
     if (sigaction(SIGTSTP, &stop, &before) != 0)
         return;
     (void)kill(getpid(), SIGTSTP);
+    session->continued = pnx_monotonic_now();
     (void)sigaction(SIGTSTP, &before, NULL);
     (void)pnx_process_signal(&session->set.command, SIGCONT);
 }

@@ -41,6 +41,7 @@ struct pnx_session {
     int signals[2];
     _Atomic bool child_told; /* a SIGCHLD is in the pipe: the next ones need no room in it */
     unsigned interrupts;
+    pnx_time continued; /* after the last stop */
 
     bool closed;
     /* Releases that do not end: what they write to is not looked at any more. */

@@ -12,6 +12,7 @@
 struct message {
     int signal_number;
     pid_t sender;
+    pnx_time time;
 };
 
 bool pnx__session_open_signals(pnx_session *session, pnx_error *err)
@@ -25,7 +26,7 @@ bool pnx__session_open_signals(pnx_session *session, pnx_error *err)
 void pnx_session_signal(pnx_session *session, int signal_number, pid_t sender)
 {
     int saved = errno;
-    struct message message = {signal_number, sender};
+    struct message message = {signal_number, sender, pnx_monotonic_now()};
     /* Pairs with the store in take: whoever clears the mark looks for children after that. */
     if (signal_number != SIGCHLD ||
         !atomic_exchange_explicit(&session->child_told, true, memory_order_acq_rel))
@@ -67,7 +68,9 @@ static void handle(pnx_session *session, const struct message *message)
         return;
     if (!command_has_it(session, message))
         (void)pnx_process_signal(&session->set.command, message->signal_number);
-    if (message->signal_number == SIGTSTP && !session->set.interrupted)
+    /* One that came before we last went on has stopped us already, with the command. */
+    if (message->signal_number == SIGTSTP && !session->set.interrupted &&
+        message->time > session->continued)
         pnx__session_stop(session);
 }
 
