@@ -137,7 +137,7 @@ static void per_entry(void **state)
         pass(fixture, PNX_MS(4));
         left = 0;
         for (int i = 0; i < N; i++) {
-            if (due[i] + PNX_MS(3) <= pnx_test_clock_now(&fixture->clock))
+            if (pnx_time_after(due[i], PNX_MS(3)) <= pnx_test_clock_now(&fixture->clock))
                 due[i] = PNX_FOREVER;
             left += due[i] != PNX_FOREVER && due[i] > pnx_test_clock_now(&fixture->clock);
         }
