@@ -6,7 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* LeakSanitizer asks this. It takes what a fork child inherits from its parent's threads for leaked. */
+/* LeakSanitizer asks this. It takes what a fork child inherits from its parent's threads for
+ * leaked. */
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of src/patinox/registry/report_write.c, on reports made by hand, and of the table of keys in
- * docs/leak-report.md. */
+/* Tests of src/patinox/registry/report_write.c, on reports made by hand, and of the table of keys
+ * in docs/leak-report.md. */
 #include "../monitor/support.h"
 
 #include "../monitor/json_check.h"

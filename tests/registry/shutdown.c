@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Orderly shutdown: what is released, what falls back, what is given up and told; and that it ends. */
+/* Orderly shutdown: what is released, falls back, is given up and told; and that it ends. */
 #include "support.h"
 
 #include <poll.h>
@@ -290,7 +290,7 @@ static void when_workers_hang_fallbacks_still_run(void **state)
         }
         for (int i = 0; i < 100; i++)
             dropped(registry, backed_kind, b);
-        /* What hangs would use up the hard deadline: let go of it once the fallbacks are through. */
+        /* What hangs would use up the hard deadline: let go of it once fallbacks are through. */
         pnx_shutdown_options options = {.grace = PNX_MS(50), .hard = PNX_S(30)};
         pnx_test_monitor *monitor = pnx_test_monitor_new(registry, NULL);
         void *arguments[2] = {registry, &options};

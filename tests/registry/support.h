@@ -153,7 +153,7 @@ static inline pnx_status no_release(void *value, const pnx_release *why)
     return PNX_OK;
 }
 
-/* ---- the usual stage: a manual registry in virtual time, watched, and one resource ------------ */
+/* ---- the usual stage: a manual registry in virtual time, watched, and one resource ----------- */
 
 struct fixture {
     pnx_test_clock clock;

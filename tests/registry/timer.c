@@ -81,7 +81,7 @@ static void look(struct model *model, pnx_time now)
         assert_true(is_due[i]);
         is_due[i] = false;
         assert_false(pnx__wheel_holds(slot));
-        /* What is due earlier comes first, to a tick; but for what was overdue when it was armed. */
+        /* What is due earlier comes first, to a tick; but for what was overdue when armed. */
         assert_true(fires_at(model->due[i]) >= before || model->due[i] <= model->looked);
         if (model->due[i] > model->looked)
             before = fires_at(model->due[i]);

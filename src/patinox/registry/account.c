@@ -105,7 +105,7 @@ static void counts_add(pnx_counts *into, const pnx_counts *from)
 
 static pnx_counts counts_of(const uint64_t n[PNX__N_COUNT])
 {
-    return (pnx_counts){
+    pnx_counts counts = {
         .registered = n[PNX__N_ARMED] - n[PNX__N_TAKEN],
         .live = n[PNX__N_ARMED] - n[PNX__N_TAKEN] - n[PNX__N_SCHEDULED] - n[PNX__N_CLAIMED],
         .queued = n[PNX__N_SCHEDULED] + n[PNX__N_REQUEUED] + n[PNX__N_FELL_BACK] -
@@ -125,6 +125,13 @@ static pnx_counts counts_of(const uint64_t n[PNX__N_COUNT])
         .schedule_failed = n[PNX__N_SCHEDULE_FAILED],
         .leaked = n[PNX__N_LEAKED],
     };
+    /* A shutdown may give up on what a worker has just claimed and not counted yet: then it counts
+     * as queued still, and as running less than nothing. The two cancel out. */
+    if ((int64_t)counts.running < 0) {
+        counts.queued += counts.running;
+        counts.running = 0;
+    }
+    return counts;
 }
 
 /* The counts of one kind, under its own priority. Dispatch lock held. */
