@@ -68,7 +68,8 @@ class Place:
         return path
 
 
-STARTED = []
+STARTED = []   # processes of `start`
+SESSIONS = []  # ids of all that `Run` ran
 
 
 def end_started():
@@ -110,6 +111,7 @@ class Run:
             text = file.read()
         self.json = json.loads(text) if text else None
         if self.json:
+            SESSIONS.append(self.json["session"])
             check(self.json)
 
     def found(self, kind, text=""):
