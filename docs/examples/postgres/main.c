@@ -2,7 +2,8 @@
 /*
  * Ten queries, each on a lease, on at most two connections:
  *
- *     cc -I/usr/include/postgresql main.c pg_pool.c -lpatinox -lpq && ./a.out "host=/tmp dbname=postgres"
+ *     cc -I/usr/include/postgresql main.c pg_pool.c -lpatinox -lpq && ./a.out "host=/tmp
+ *     dbname=postgres"
  */
 #include "pg_pool.h"
 
