@@ -14,8 +14,8 @@
  *     read(pnx_get(&f), …);
  *
  * The traps, so that nobody has to find them:
- *   - Declare and reserve in one statement. Guards are dropped in reverse order of declaration, so a
- *     guard declared early and filled late is dropped too late.
+ *   - Declare and reserve in one statement. Guards are dropped in reverse order of declaration, so
+ *     a guard declared early and filled late is dropped too late.
  *   - A guard runs on return, break, goto out of scope and falling off the end. It does not run on
  *     longjmp, exit, abort or a fatal signal, and on pthread_exit and pthread_cancel only where the
  *     code is compiled with -fexceptions (then PNX_GUARDS_SURVIVE_CANCEL is 1). What a guard misses

@@ -74,7 +74,7 @@ typedef struct pnx_config {
     pnx_at_exit at_exit;           /**< [drain]             PATINOX_AT_EXIT drain|report|nothing */
     pnx_duration exit_grace; /**< grace + hard of the drain at exit [2 s]  PATINOX_EXIT_GRACE */
     int leak_exit_status;    /**< strict mode: exit with this when something leaked; 1 … 255
-                                         [0: off]                          PATINOX_LEAK_EXIT_STATUS */
+                                         [0: off]                         PATINOX_LEAK_EXIT_STATUS */
     const char *leak_report; /**< at exit: "stderr", "json", or a file (".json": as JSON)
                                          [NULL: off]; copied               PATINOX_LEAK_REPORT */
     pnx_timing timing;       /**< [sampled]            PATINOX_TIMING sampled|all|none */
@@ -167,8 +167,8 @@ PNX_API pnx_status pnx_registry_info(pnx_registry *registry, pnx_id id, pnx_info
 PNX_API pnx_state pnx_registry_state(pnx_registry *registry, pnx_id id);
 
 /**
- * Calls `visit` for every resource (reserved ones excepted) that is there during the whole call, and
- * perhaps for ones that come or go meanwhile; stops when it answers false. No lock is held.
+ * Calls `visit` for every resource (reserved ones excepted) that is there during the whole call,
+ * and perhaps for ones that come or go meanwhile; stops when it answers false. No lock is held.
  * Returns how many were visited.
  */
 PNX_API size_t pnx_registry_each(pnx_registry *registry, bool (*visit)(const pnx_info *, void *),
@@ -329,7 +329,8 @@ typedef struct pnx_survivor {
     void *frames[16]; /**< where it was reserved, if backtraces are on; else all NULL */
 } pnx_survivor;
 
-/** The answer of a shutdown, and the leak report. A value with memory: end it by pnx_report_done. */
+/** The answer of a shutdown, and the leak report. A value with memory: end it by pnx_report_done.
+ *  */
 typedef struct pnx_report {
     char registry[32];
     pnx_counts counts;

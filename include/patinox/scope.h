@@ -34,8 +34,9 @@ PNX_API pnx_scope pnx_scope_open(pnx_registry *registry, const char *name, pnx_e
 PNX_API pnx_scope pnx_scope_open_in(pnx_scope *parent, const char *name, pnx_error *err);
 
 /**
- * Makes sure that the next `count` actions and guards cannot fail for want of memory (tasks and inner
- * scopes need memory of their own). PNX_ENOMEM, PNX_ELIMIT, PNX_ESHUTDOWN; nothing was changed then.
+ * Makes sure that the next `count` actions and guards cannot fail for want of memory (tasks and
+ * inner scopes need memory of their own). PNX_ENOMEM, PNX_ELIMIT, PNX_ESHUTDOWN; nothing was
+ * changed then.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_scope_reserve(pnx_scope *scope, size_t count, pnx_error *err);
 
@@ -76,10 +77,11 @@ typedef struct pnx_scope_result {
 /**
  * Gives everything back, last in, first out, and waits. Goes on after failures; answers PNX_OK or
  * the status of the first failure, and lists all in `result` (may be NULL). The scope is gone
- * afterwards, whatever the answer. PNX_ETIMEOUT: `deadline` (on the registry's clock) passed, the rest
- * goes on by itself. PNX_EBUSY: the same under an injected clock, when only the passing of time would
- * help. From inside a release everything runs inline; what cannot is left to go on by itself, with
- * PNX_ETIMEOUT. A scope that is none, or that its outer scope has ended, answers PNX_OK.
+ * afterwards, whatever the answer. PNX_ETIMEOUT: `deadline` (on the registry's clock) passed, the
+ * rest goes on by itself. PNX_EBUSY: the same under an injected clock, when only the passing of
+ * time would help. From inside a release everything runs inline; what cannot is left to go on by
+ * itself, with PNX_ETIMEOUT. A scope that is none, or that its outer scope has ended, answers
+ * PNX_OK.
  */
 PNX_API pnx_status pnx_scope_close(pnx_scope *scope, pnx_time deadline, pnx_scope_result *result,
                                    pnx_error *err);

@@ -9,8 +9,8 @@
  *   - workers that are all occupied, so that what is queued stays queued.
  *
  * With these no test has to sleep: it lets virtual time pass, occupies the workers, or waits for a
- * condition. Whoever waits gives a patience, after which the wait fails: be generous, it is only ever
- * spent by a test that is broken. docs/testing.md shows all of it at work.
+ * condition. Whoever waits gives a patience, after which the wait fails: be generous, it is only
+ * ever spent by a test that is broken. docs/testing.md shows all of it at work.
  *
  * Every function may be called from any thread. A test has no use for an error code when there is
  * no memory: then these functions say so on stderr and abort.
@@ -46,9 +46,9 @@ PNX_API void pnx_test_clock_advance(pnx_test_clock *clock, pnx_duration span);
 PNX_API void pnx_test_clock_advance_to(pnx_test_clock *clock, pnx_time time);
 
 /**
- * Steps a PNX_MANUAL registry until nothing is left to do before `time`, jumping from one due time to
- * the next, so that all happens exactly when it is due; then it is `time`. Returns how many releases
- * and timers ran. `clock` must be the registry's.
+ * Steps a PNX_MANUAL registry until nothing is left to do before `time`, jumping from one due time
+ * to the next, so that all happens exactly when it is due; then it is `time`. Returns how many
+ * releases and timers ran. `clock` must be the registry's.
  */
 PNX_API size_t pnx_test_run_until(pnx_registry *registry, pnx_test_clock *clock, pnx_time time);
 
@@ -154,7 +154,8 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_test_wait_running(pnx_test_resource *resou
 
 /* ---- a monitor that records ------------------------------------------------------------------ */
 
-/** Records every event in the order in which monitors see them, but for those of pnx_test_occupy. */
+/** Records every event in the order in which monitors see them, but for those of pnx_test_occupy.
+ *  */
 typedef struct pnx_test_monitor pnx_test_monitor;
 
 /** Attaches one. NULL: it could not be attached; `err` says why. */

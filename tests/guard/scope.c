@@ -173,7 +173,8 @@ static void what_others_have_ended_is_passed_over(void **state)
     pnx_test_resource_free(failed);
 }
 
-/* Given up is given up, though its turn has not come: nobody takes it back, and it does not leak. */
+/* Given up is given up, though its turn has not come: nobody takes it back, and it does not leak.
+ *  */
 static void what_waits_for_its_turn_is_queued_already(void **state)
 {
     struct room *room = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of scopes and tasks where memory and threads fail: nothing is lost, nothing is half done, and
- * what was reserved does not fail. */
+/* Tests of scopes and tasks where memory and threads fail: nothing is lost, nothing is half done,
+ * and what was reserved does not fail. */
 #include "support.h"
 
 #include "base/sys.h"

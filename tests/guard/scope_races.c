@@ -72,7 +72,8 @@ static void a_close_may_time_out_at_any_moment(void **state)
     assert_int_equal(pnx_test_log_lines(room->log), test_effort(500));
 }
 
-/* An unwinding goes on by itself when the scope is dropped: the chain hears of it, wherever it is. */
+/* An unwinding goes on by itself when the scope is dropped: the chain hears of it, wherever it is.
+ *  */
 static void a_scope_may_be_dropped_at_any_moment_of_its_unwinding(void **state)
 {
     struct room *room = *state;

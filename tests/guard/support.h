@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of this room share: registries in virtual time and with workers, things that log. */
+/* What the tests of this room share: registries in virtual time and with workers, things that log.
+ *  */
 #ifndef TEST_GUARD_SUPPORT_H
 #define TEST_GUARD_SUPPORT_H
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * claim.pml: who may run a release, and what becomes of it (run.c, outcome.c, dispatch.c): claim, time-out,
- * late completion, close, rescue from the batch of a worker that hangs, recycling. One slot; its
- * first life (generation 0) meets everything at once; its second shows that nothing of the first
- * reaches into it.
+ * claim.pml: who may run a release, and what becomes of it (run.c, outcome.c, dispatch.c): claim,
+ * time-out, late completion, close, rescue from the batch of a worker that hangs, recycling. One
+ * slot; its first life (generation 0) meets everything at once; its second shows that nothing of
+ * the first reaches into it.
  *
  * The slot's word is changed by CAS only, so each change below is one step. A compare that fails is
  * tried again while generation, attempt and state are the same, for then only flags have changed.

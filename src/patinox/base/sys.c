@@ -48,9 +48,9 @@ void pnx__free(void *memory)
     errno = saved;
 }
 /*
- * LeakSanitizer does not look into mappings: without these, a program under it that keeps a registry
- * until it exits (every one that uses the default registry) is told that what the registry allocated
- * leaked, and fails. Null where the program is not under it.
+ * LeakSanitizer does not look into mappings: without these, a program under it that keeps a
+ * registry until it exits (every one that uses the default registry) is told that what the registry
+ * allocated leaked, and fails. Null where the program is not under it.
  */
 __attribute__((weak)) void __lsan_register_root_region(const void *memory, size_t size);
 __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, size_t size);

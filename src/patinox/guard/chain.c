@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The chain: how a scope is given back, last in, first out, each entry only after the one before it
- * has ended, whoever ends it and wherever. Promise: it allocates nothing, waits for nothing, and does
- * not nest, however many entries there are and however they end.
+ * has ended, whoever ends it and wherever. Promise: it allocates nothing, waits for nothing, and
+ * does not nest, however many entries there are and however they end.
  *
  * One step hooks the scope to the entry on top, gives that to the registry, and returns. The end of
  * the entry calls the hook, on whatever thread that is, and the next step is taken there; at the
@@ -85,7 +85,8 @@ static bool wait_for_inner(struct pnx__scope *root, struct pnx__scope *inner)
         return true;
     }
     while ((state & PNX__SCOPE_ENDED) == 0) {
-        /* Release: pairs with the acquire of the exchange in settle, which then reads `follower`. */
+        /* Release: pairs with the acquire of the exchange in settle, which then reads `follower`.
+         *  */
         if (atomic_compare_exchange_weak_explicit(&inner->state, &state,
                                                   state | PNX__SCOPE_FOLLOWED, memory_order_acq_rel,
                                                   memory_order_acquire)) {
@@ -130,8 +131,8 @@ static bool settle(struct pnx__scope *root, uint32_t state, size_t floor,
         next = state & (uint32_t) ~(PNX__SCOPE_RUNNING | PNX__SCOPE_WAITED);
     }
     /* Release: whoever sees that it is over sees what the chain left. Acquire: the follower. Flags
-     * that only others set do not keep a scope from ending; for unwinding the word must be the same,
-     * or there is a lower floor to go to. */
+     * that only others set do not keep a scope from ending; for unwinding the word must be the
+     * same, or there is a lower floor to go to. */
     while (!atomic_compare_exchange_strong_explicit(&root->state, &state, next,
                                                     memory_order_acq_rel, memory_order_acquire)) {
         if (!end) {
@@ -328,7 +329,8 @@ pnx_status pnx__chain_inline(struct pnx__scope *root, size_t floor, uint32_t fla
     if (!claim_chain(root, floor, flags)) {
         return PNX_ETIMEOUT; /* one is on its way, and does this too */
     }
-    /* This is the first turn of the chain. Relaxed: nobody else takes one before something waits. */
+    /* This is the first turn of the chain. Relaxed: nobody else takes one before something waits.
+     *  */
     atomic_store_explicit(&root->turns, 1, memory_order_relaxed);
     pnx_status status = PNX_OK;
     while (status == PNX_OK) {

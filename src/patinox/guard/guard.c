@@ -33,7 +33,8 @@ bool pnx__guard_arm(pnx_guard *guard, uint64_t a, uint64_t b, uint64_t c)
     return true;
 }
 
-/* What the parent holds is the parent's; but a kind may say that the child has a copy to release. */
+/* What the parent holds is the parent's; but a kind may say that the child has a copy to release.
+ *  */
 static void drop_in_child(const pnx_guard *guard)
 {
     pnx__slot *slot = guard->slot;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Periodic tasks: a timer of the registry's, not a thread. The registry sees to the rhythm, and that
- * no two ticks run at a time; here is only what ties one to its scope.
+ * Periodic tasks: a timer of the registry's, not a thread. The registry sees to the rhythm, and
+ * that no two ticks run at a time; here is only what ties one to its scope.
  */
 #include "guard/scope.h"
 

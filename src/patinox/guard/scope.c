@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scopes as their owners see them: opening, filling, closing. Promise: whatever went into a scope is
- * given back, last in, first out, also when the handle is lost (to a longjmp, with its outer scope)
- * or the end comes from another thread; and giving back needs no memory. See scope.h, anchor.c and
- * chain.c.
+ * Scopes as their owners see them: opening, filling, closing. Promise: whatever went into a scope
+ * is given back, last in, first out, also when the handle is lost (to a longjmp, with its outer
+ * scope) or the end comes from another thread; and giving back needs no memory. See scope.h,
+ * anchor.c and chain.c.
  */
 #include "guard/scope.h"
 
@@ -78,7 +78,8 @@ static bool is_over(const pnx__entry *entry)
     return pnx__generation_of(word) != entry->generation || state < PNX_LIVE || state > PNX_WAITING;
 }
 
-/* Clears away what was given back by others: in a scope that lives long, inner scopes come and go. */
+/* Clears away what was given back by others: in a scope that lives long, inner scopes come and go.
+ *  */
 static void clear_over(struct pnx__scope *scope)
 {
     size_t kept = 0;

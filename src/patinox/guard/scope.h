@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of this room share about scopes: the block behind a handle, its state word, and the
- * chain that gives its entries back. README.md tells the story.
+ * What the files of this room share about scopes: the block behind a handle, its state word, and
+ * the chain that gives its entries back. README.md tells the story.
  *
  * A handle leads to its block through an *anchor*, a slot of the registry's (anchor.c). Slots stay
- * where they are and count their uses, so a stale handle is detected; and whoever moves the anchor's
- * word first, the handle or the chain of the outer scope, is the one to end the scope.
+ * where they are and count their uses, so a stale handle is detected; and whoever moves the
+ * anchor's word first, the handle or the chain of the outer scope, is the one to end the scope.
  *
  * The state word, a futex
  *
@@ -96,8 +96,8 @@ pnx_status pnx__anchor_reserve(pnx_guard *anchor, pnx_registry *registry, pnx_er
 void pnx__anchor_set(const pnx_guard *anchor, struct pnx__scope *scope);
 /* The scope of a handle, if it is open. */
 struct pnx__scope *pnx__anchor_scope(const pnx_scope *handle);
-/* True for one caller only: the scope is there, and he must end it, after one of the next two. (By the
- * slot: the block may be gone when it is not true.) */
+/* True for one caller only: the scope is there, and he must end it, after one of the next two. (By
+ * the slot: the block may be gone when it is not true.) */
 bool pnx__anchor_claim(pnx__slot *slot, uint32_t generation);
 /* It ends as a part of its outer one. */
 void pnx__anchor_cancel(struct pnx__scope *scope);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks. Promise: a thread that was started is joined exactly once, or told of: a scope goes on only
- * after its task was asked to end and was joined, or was late, which is a failed release that
+ * Tasks. Promise: a thread that was started is joined exactly once, or told of: a scope goes on
+ * only after its task was asked to end and was joined, or was late, which is a failed release that
  * everybody hears of.
  */
 #include "guard/task.h"
@@ -13,8 +13,8 @@
 
 #define NAME_SIZE 16 /* as Linux has it for threads */
 
-/* What the registry keeps of a task: its name too, for a task may be gone while a report still tells
- * of it. */
+/* What the registry keeps of a task: its name too, for a task may be gone while a report still
+ * tells of it. */
 struct task_value {
     struct pnx_task *task;
     char name[NAME_SIZE];
@@ -238,8 +238,8 @@ static void described(void)
 {
 }
 
-/* The release keeps its own time, so that it is never declared late while it goes on. A kind has one
- * priority, so there are as many of them. */
+/* The release keeps its own time, so that it is never declared late while it goes on. A kind has
+ * one priority, so there are as many of them. */
 #define TASK_KIND(PRIORITY)                                                                        \
     [PRIORITY] = {                                                                                 \
         .name = "task",                                                                            \

@@ -13,10 +13,10 @@
  *     ENDED → JOINING      one of those who wait, by compare and swap
  *     JOINING → JOINED     the same one, or back to ENDED, when its deadline is over
  *
- * The memory belongs to the scope, the thread, the resource (until its release is over) and everyone
- * who waits, together. The last one to let go joins the thread if nobody has; if that is the thread
- * itself, which can only be when all others gave up on it, it has nobody left to be joined by, and
- * tells the system so.
+ * The memory belongs to the scope, the thread, the resource (until its release is over) and
+ * everyone who waits, together. The last one to let go joins the thread if nobody has; if that is
+ * the thread itself, which can only be when all others gave up on it, it has nobody left to be
+ * joined by, and tells the system so.
  */
 #ifndef PATINOX_GUARD_TASK_H
 #define PATINOX_GUARD_TASK_H

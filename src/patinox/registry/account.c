@@ -11,8 +11,8 @@
  * then what was scheduled, then what was registered. Each of these happened after the one it reads
  * next (drop counts before it pushes, a worker counts after it popped, …) and counters are written
  * with release and read with acquire, so that an exit that was read has its entry read too.
- * The only ways back upstream are the retry, running → waiting → queued, and the fallback, running →
- * queued. They are rare and slow anyway;
+ * The only ways back upstream are the retry, running → waiting → queued, and the fallback, running
+ * → queued. They are rare and slow anyway;
  * it is counted under the dispatch lock, which a snapshot holds, and so stands still.
  */
 #include "registry/internal.h"
@@ -162,8 +162,8 @@ void pnx_registry_counts(pnx_registry *registry, pnx_counts *ret)
 
 uint64_t pnx__outstanding(struct pnx_registry *registry)
 {
-    /* A hook is called when its resource has ended, and may queue the next one. So a hook counts, and
-     * one that began and ended while we read the account counts too: over first, begun last. */
+    /* A hook is called when its resource has ended, and may queue the next one. So a hook counts,
+     * and one that began and ended while we read the account counts too: over first, begun last. */
     const uint64_t over = atomic_load_explicit(&registry->hooks_over, memory_order_seq_cst);
     pnx_counts counts;
     pnx_registry_counts(registry, &counts);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who runs next. All of it under the dispatch lock, whose holder is the one consumer of the inboxes.
+ * Who runs next. All of it under the dispatch lock, whose holder is the one consumer of the
+ * inboxes.
  *
  * For each rank there is an inbox, and in front of it a list of slots that are older: taken out
  * before and given back. A slot whose kind is at its concurrency limit is parked with the kind and
- * comes to the front list when another one of the kind has ended. So equal ranks are first in, first
- * out, except for what a limit holds back.
+ * comes to the front list when another one of the kind has ended. So equal ranks are first in,
+ * first out, except for what a limit holds back.
  */
 #include "registry/resource.h"
 

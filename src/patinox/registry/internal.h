@@ -28,9 +28,9 @@
  *     FAILED     FREE                           forgetting, when there are too many or on request
  *     ABANDONED  FREE                           the same, or the late attempt that succeeded
  *
- * A resource that is done leaves its slot at once, so DONE is never stored: a stale generation is it.
- * The ticks of periodic resources go LIVE → QUEUED → RUNNING → LIVE with TICK set; they count as
- * live throughout.
+ * A resource that is done leaves its slot at once, so DONE is never stored: a stale generation is
+ * it. The ticks of periodic resources go LIVE → QUEUED → RUNNING → LIVE with TICK set; they count
+ * as live throughout.
  *
  * Locks, in this order: dispatch, timers. Releases, monitors and callbacks run with none held.
  */
@@ -184,9 +184,9 @@ static inline pnx__slot *pnx__slot_of_link(pnx__link *link)
 #define PNX__CHUNKS_MAX (1u << (PNX__SLOT_BITS - PNX__CHUNK_BITS))
 
 /*
- * Free slots travel between threads in magazines (Bonwick and Adams, "Magazines and Vmem", 2001), 62
- * at a time, which makes one 512-byte block with its header. The depot hands out the one that came
- * back last, so that hot slots are used first.
+ * Free slots travel between threads in magazines (Bonwick and Adams, "Magazines and Vmem", 2001),
+ * 62 at a time, which makes one 512-byte block with its header. The depot hands out the one that
+ * came back last, so that hot slots are used first.
  */
 #define PNX__MAGAZINE_SLOTS 62
 typedef struct pnx__magazine {
@@ -468,7 +468,8 @@ static inline pnx__slot *pnx__slot_at(const struct pnx_registry *registry, uint3
 {
     return &registry->chunks[index >> PNX__CHUNK_BITS][index & (PNX__CHUNK_SLOTS - 1)];
 }
-/* The slot that `id` leads to, if this registry ever made it; its word tells whether it is stale. */
+/* The slot that `id` leads to, if this registry ever made it; its word tells whether it is stale.
+ *  */
 static inline pnx__slot *pnx__slot_of(const struct pnx_registry *registry, pnx_id id)
 {
     if (!pnx__id_is_of(registry->instance, id))
@@ -635,7 +636,7 @@ pnx_time pnx__oldest_queued(struct pnx_registry *registry);
 /* A queued one of a higher rank is in sight. Without the lock. */
 bool pnx__higher_visible(struct pnx_registry *registry, unsigned rank);
 
-/* ---- run.c, outcome.c, inline.c: an attempt, and what becomes of it --------------------------- */
+/* ---- run.c, outcome.c, inline.c: an attempt, and what becomes of it -------------------------- */
 
 /* Runs one popped slot in this thread. `worker` is NULL when inline. False: it was not ours. */
 bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
@@ -656,8 +657,8 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
 /* The outcome of the attempt that `about` was claimed for. False: it had been declared late. */
 bool pnx__outcome(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about,
                   pnx__slot *slot, pnx_status status, pnx_duration ran);
-/* A completion by token: PNX_OK; PNX_ETIMEOUT: of an attempt that had been declared late; PNX_EALREADY;
- * PNX_ENOTFOUND: of an attempt that never began. */
+/* A completion by token: PNX_OK; PNX_ETIMEOUT: of an attempt that had been declared late;
+ * PNX_EALREADY; PNX_ENOTFOUND: of an attempt that never began. */
 pnx_status pnx__complete(struct pnx_registry *registry, pnx__slot *slot, pnx_token token,
                          pnx_status status);
 /* The thread of this worker ends inside a release: the attempt failed. */
@@ -750,7 +751,8 @@ pnx__slot *pnx__wheel_pop(struct pnx_registry *registry, pnx_time now);
 pnx_time pnx__wheel_next(struct pnx_registry *registry);
 bool pnx__wheel_holds(const pnx__slot *slot);
 
-/* Arms (or moves) the slot's timer, unless the slot has moved on from `word`, which has TIMER set. */
+/* Arms (or moves) the slot's timer, unless the slot has moved on from `word`, which has TIMER set.
+ *  */
 void pnx__timer_arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t word, pnx_time due);
 void pnx__timer_cancel(struct pnx_registry *registry, pnx__slot *slot);
 /* The timekeeper shall look at `when` at the latest. */
@@ -770,8 +772,8 @@ void pnx__workers_join_ended(struct pnx_registry *registry);
 unsigned pnx__workers_left(struct pnx_registry *registry);
 /* Replaces hung or ended workers as far as the limits allow. Dispatch lock held. */
 void pnx__workers_replace(struct pnx_registry *registry);
-/* Workers that run something count as hung from now on, until they come back: they are replaced, and
- * the rest of what they took goes to others. Takes the dispatch lock. */
+/* Workers that run something count as hung from now on, until they come back: they are replaced,
+ * and the rest of what they took goes to others. Takes the dispatch lock. */
 void pnx__workers_give_up(struct pnx_registry *registry);
 /* The same for what one of them took, and it does not count as scanning any more. Dispatch lock. */
 void pnx__worker_demote(struct pnx_registry *registry, pnx__worker *worker);
@@ -780,7 +782,8 @@ void pnx__workers_stop(struct pnx_registry *registry, pnx_time deadline);
 
 /* ---- request.c, report.c, process.c ---------------------------------------------------------- */
 
-/* Releases and waits, as pnx_release_now; `word` is the slot's, of a resource that has not ended. */
+/* Releases and waits, as pnx_release_now; `word` is the slot's, of a resource that has not ended.
+ *  */
 pnx_status pnx__release_now(struct pnx_registry *registry, pnx__slot *slot, uint64_t word,
                             pnx_time deadline, pnx_reason reason, pnx_error *err);
 /* pnx_registry_step by whoever waits, which makes nobody the registry's stepper. */

@@ -8,17 +8,18 @@
  * the consumer then looks again instead of sleeping.
  *
  * The idle word counts workers: those that sleep; those that scan, that is, will look into the
- * inboxes again before they sleep; and calls that no sleeper has answered yet. The rules that lose no
- * wake-up, checked by tests/model/wake.pml:
+ * inboxes again before they sleep; and calls that no sleeper has answered yet. The rules that lose
+ * no wake-up, checked by tests/model/wake.pml:
  *   - Who queues: push (seq_cst), then read the idle word (seq_cst). If anybody scans or is called,
- *     done. Else, if somebody sleeps, turn one sleeper into a call by compare and swap, and wake one.
+ *     done. Else, if somebody sleeps, turn one sleeper into a call by compare and swap, and wake
+ *     one.
  *   - Who goes to sleep: turn itself from scanning to sleeping, then look once more (seq_cst). It
  *     goes on only by answering a call, whoever's, or, if it saw something, by stepping back from
  *     sleeping. Those between the two are always as many as sleepers and calls together.
  *   - Who stops scanning for another reason looks once more too, and calls somebody if need be.
- * Either the queuing thread sees the sleeper, or the sleeper sees what was queued (Dekker). The look
- * counts a push between its two steps as something: the looker then yields until it is whole, instead
- * of making every push pay for a second full barrier.
+ * Either the queuing thread sees the sleeper, or the sleeper sees what was queued (Dekker). The
+ * look counts a push between its two steps as something: the looker then yields until it is whole,
+ * instead of making every push pay for a second full barrier.
  */
 #include "registry/resource.h"
 
@@ -33,8 +34,8 @@ void pnx__inbox_init(pnx__inbox *inbox)
 
 static inline bool inbox_visible(const pnx__inbox *inbox)
 {
-    /* seq_cst: the sleeper's half of the Dekker pair. The tail alone is not enough: the consumer may
-     * have put the stub behind the last links. */
+    /* seq_cst: the sleeper's half of the Dekker pair. The tail alone is not enough: the consumer
+     * may have put the stub behind the last links. */
     return atomic_load_explicit(&inbox->tail, memory_order_seq_cst) != &inbox->stub ||
            atomic_load_explicit(&inbox->head, memory_order_seq_cst) != &inbox->stub;
 }

@@ -10,7 +10,8 @@
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
-/* Counts the end of what has just been moved to `final`, and announces the hook that finish calls. */
+/* Counts the end of what has just been moved to `final`, and announces the hook that finish calls.
+ *  */
 static void count_end(struct pnx_registry *registry, pnx__thread *thread, pnx__kind *kind,
                       pnx__count count, uint64_t final)
 {
@@ -452,8 +453,8 @@ static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *wo
     return true;
 }
 
-/* Late, but an earlier attempt that was late has given the resource back: it is done. False: the word
- * has changed meanwhile. */
+/* Late, but an earlier attempt that was late has given the resource back: it is done. False: the
+ * word has changed meanwhile. */
 static bool settle_running(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                            const pnx__about *about, uint64_t word)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is one per process: the list of registries, the default registry, and the end of the process.
+ * What is one per process: the list of registries, the default registry, and the end of the
+ * process.
  *
- * The exit hook is one atexit handler, registered when the first registry is made. It does nothing in
- * a fork child; elsewhere each registry that was not shut down is shut down within its exit grace (or
- * only reported, or left alone), on the thread that called exit, while the others still run.
- * atexit(3) rather than a destructor: what the program registers later is torn down before, and its
- * own static objects are still there when releases run.
+ * The exit hook is one atexit handler, registered when the first registry is made. It does nothing
+ * in a fork child; elsewhere each registry that was not shut down is shut down within its exit
+ * grace (or only reported, or left alone), on the thread that called exit, while the others still
+ * run. atexit(3) rather than a destructor: what the program registers later is torn down before,
+ * and its own static objects are still there when releases run.
  */
 #include "registry/internal.h"
 

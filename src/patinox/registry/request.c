@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asking for releases by id: later, now, many, of a kind, all; and completing those that are pending.
+ * Asking for releases by id: later, now, many, of a kind, all; and completing those that are
+ * pending.
  */
 #include "registry/resource.h"
 
@@ -291,7 +292,8 @@ pnx_status pnx_release_batch(pnx_registry *registry, const pnx_id *ids, size_t c
     return batch_status(result, deadline);
 }
 
-/* Collects what is live, of one kind or all, from slot `*index` on, as much as there is room for. */
+/* Collects what is live, of one kind or all, from slot `*index` on, as much as there is room for.
+ *  */
 static size_t collect(pnx_registry *registry, const char *kind_name, struct entry *entries,
                       size_t room, uint32_t *index)
 {

@@ -94,8 +94,8 @@ pnx_status pnx_register(pnx_registry *registry, const pnx_kind *kind, const void
     const pnx_id id =
         pnx__id_of(registry, slot, atomic_load_explicit(&slot->word, memory_order_relaxed));
     pnx__arm(registry, slot, words[0], words[1], words[2]);
-    /* Nobody else will give it back: if a shutdown began meanwhile, either it sees this one, or we see
-     * it, and nothing was taken in. Pairs with the fence in shut_down. */
+    /* Nobody else will give it back: if a shutdown began meanwhile, either it sees this one, or we
+     * see it, and nothing was taken in. Pairs with the fence in shut_down. */
     atomic_thread_fence(memory_order_seq_cst);
     if (PNX_UNLIKELY(atomic_load_explicit(&registry->intake_closed, memory_order_relaxed) != 0) &&
         pnx__take(registry, slot, pnx__id_generation(id)))
@@ -238,7 +238,8 @@ static bool read_info(pnx_registry *registry, pnx__slot *slot, uint64_t word, pn
     memcpy(ret->value, value, sizeof value);
     if (ret->state == PNX_LIVE && (word & PNX__TIMER) != 0 && !kind->ticks)
         ret->expires = expires(slot, word);
-    /* The fence keeps the reads above before the look that vouches for them (a seqlock's reader). */
+    /* The fence keeps the reads above before the look that vouches for them (a seqlock's reader).
+     *  */
     atomic_thread_fence(memory_order_acquire);
     return pnx__generation_of(atomic_load_explicit(&slot->word, memory_order_relaxed)) ==
            pnx__generation_of(word);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The four steps of every resource, inline, because a drop is worth nanoseconds: reserve, arm, take,
- * schedule. Their slow paths are functions elsewhere.
+ * The four steps of every resource, inline, because a drop is worth nanoseconds: reserve, arm,
+ * take, schedule. Their slow paths are functions elsewhere.
  */
 #ifndef PATINOX_REGISTRY_RESOURCE_H
 #define PATINOX_REGISTRY_RESOURCE_H

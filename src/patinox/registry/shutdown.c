@@ -4,8 +4,8 @@
  * step waits for anything but them. Releases never run in the calling thread, for one that hangs
  * would take the caller with it.
  *
- *     OPEN        the intake closes; what is live (unless kept) is queued as leaked; retries are due
- *     DRAINING    workers release by priority, until nothing is left or the grace is over
+ *     OPEN        the intake closes; what is live (unless kept) is queued as leaked; retries are
+ *     due DRAINING    workers release by priority, until nothing is left or the grace is over
  *     FALLBACKS   the same, with fallbacks instead of releases, until the hard deadline
  *     ABANDONING  what is still queued, waiting or running is given up and listed
  *     CLOSED      the workers are gone; whoever drops from now on runs it inline
@@ -173,7 +173,8 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
     pnx__timekeeper_end(registry);
     pnx__workers_stop(registry, pnx_time_after(pnx__precise(registry), WORKERS_END));
     /* If all had been given back, but then a guard was dropped so late that a worker took it along
-     * which does not come back: only that. What runs inline in other threads meanwhile is theirs. */
+     * which does not come back: only that. What runs inline in other threads meanwhile is theirs.
+     *  */
     if (report->deadline_hit)
         abandon(registry, give_up);
     else if (pnx__workers_left(registry) > 0)

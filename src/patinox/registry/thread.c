@@ -4,9 +4,9 @@
  * When the thread ends, all of it goes back; when the registry ends first, an empty block is left
  * that its thread frees when it comes by.
  *
- * The blocks of one thread form a list under pnx__thread_first; the one used last is cached. The key
- * destructor may run while a registry is being destroyed by another thread: both hold the process
- * lock, under which registries enter and leave the list of those that exist.
+ * The blocks of one thread form a list under pnx__thread_first; the one used last is cached. The
+ * key destructor may run while a registry is being destroyed by another thread: both hold the
+ * process lock, under which registries enter and leave the list of those that exist.
  */
 #include "registry/internal.h"
 

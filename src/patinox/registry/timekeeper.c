@@ -4,9 +4,9 @@
  * first running release could be late; with neither it sleeps for ever. Whoever needs it earlier
  * moves its timerfd, which costs no wake-up.
  *
- * `wake_at` is when it will look. It is lowered under the timers lock together with the timerfd; the
- * timekeeper itself raises it to "never" before it looks, and lowers it again after: so whatever
- * comes up while it looks is either seen or lowers it.
+ * `wake_at` is when it will look. It is lowered under the timers lock together with the timerfd;
+ * the timekeeper itself raises it to "never" before it looks, and lowers it again after: so
+ * whatever comes up while it looks is either seen or lowers it.
  */
 #include "registry/resource.h"
 
@@ -222,7 +222,8 @@ size_t pnx__timekeeper_look(struct pnx_registry *registry)
     return fired;
 }
 
-/* Sleeps until the timerfd is due. It may be canceled here, and only here; see pnx__timekeeper_end. */
+/* Sleeps until the timerfd is due. It may be canceled here, and only here; see pnx__timekeeper_end.
+ *  */
 static void sleep_until_due(struct pnx_registry *registry)
 {
     struct pollfd timer = {.fd = registry->timer_fd, .events = POLLIN};

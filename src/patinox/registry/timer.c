@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Timers: a hierarchical timing wheel (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels",
- * SOSP 1987), eight levels of 64 buckets, indexed by the highest digit in which the due tick differs
- * from now (as in Ahern's timeout.c). Arming and canceling take constant time; slots are linked by
- * index. Every bucket knows its earliest due time, so that the timekeeper sleeps until something is
- * really due, and never wakes only to move timers from one level to the next.
+ * SOSP 1987), eight levels of 64 buckets, indexed by the highest digit in which the due tick
+ * differs from now (as in Ahern's timeout.c). Arming and canceling take constant time; slots are
+ * linked by index. Every bucket knows its earliest due time, so that the timekeeper sleeps until
+ * something is really due, and never wakes only to move timers from one level to the next.
  *
  * A slot is in the wheel at most once. All functions but pnx__timer_* want the timers lock held.
  */
 #include "registry/internal.h"
 
-/* In timer_previous: not a slot but the bucket whose first entry this is; or the list of expired. */
+/* In timer_previous: not a slot but the bucket whose first entry this is; or the list of expired.
+ *  */
 #define IN_BUCKET 0x80000000u
 #define IN_EXPIRED (IN_BUCKET | (PNX__WHEEL_LEVELS * PNX__WHEEL_SLOTS))
 

@@ -2,11 +2,11 @@
 /*
  * Workers: threads that pick what is next, run it, and sleep when there is nothing.
  *
- * A worker takes several short releases at a time, as many as fit into some ten microseconds, so that
- * the dispatch lock costs next to nothing; while it runs them it still counts as scanning, because
- * it will look again at once. What lets it run something long unnoticed is made up for by the
- * timekeeper, which demotes it after the stall limit and gives the rest of its batch to others. When
- * it has only one to run, it gives up scanning by itself.
+ * A worker takes several short releases at a time, as many as fit into some ten microseconds, so
+ * that the dispatch lock costs next to nothing; while it runs them it still counts as scanning,
+ * because it will look again at once. What lets it run something long unnoticed is made up for by
+ * the timekeeper, which demotes it after the stall limit and gives the rest of its batch to others.
+ * When it has only one to run, it gives up scanning by itself.
  */
 #include "registry/internal.h"
 
@@ -15,8 +15,9 @@
 /* Batches double while they take less than this, and halve when they take more than five times
  * that: short enough not to matter for anybody's latency, long enough to hide the lock. */
 #define BATCH_SHORT PNX_US(20)
-/* Looks at empty inboxes before going to sleep; some microseconds. A producer that drops at a steady
- * pace then rarely pays for a wake-up (6 us), and an idle registry sleeps at once by any measure. */
+/* Looks at empty inboxes before going to sleep; some microseconds. A producer that drops at a
+ * steady pace then rarely pays for a wake-up (6 us), and an idle registry sleeps at once by any
+ * measure. */
 #define LOOKS_BEFORE_SLEEP 100
 
 /* ---- running a batch ------------------------------------------------------------------------- */
