@@ -74,7 +74,7 @@ typedef struct pnx_config {
     pnx_at_exit at_exit;           /**< [drain]             PATINOX_AT_EXIT drain|report|nothing */
     pnx_duration exit_grace; /**< grace + hard of the drain at exit [2 s]  PATINOX_EXIT_GRACE */
     int leak_exit_status;    /**< strict mode: exit with this when something leaked; 1 … 255
-                                         [0: off]                         PATINOX_LEAK_EXIT_STATUS */
+                                         [0: off]                        PATINOX_LEAK_EXIT_STATUS */
     const char *leak_report; /**< at exit: "stderr", "json", or a file (".json": as JSON)
                                          [NULL: off]; copied               PATINOX_LEAK_REPORT */
     pnx_timing timing;       /**< [sampled]            PATINOX_TIMING sampled|all|none */

@@ -94,7 +94,9 @@ static void make(const char *conninfo, pnx_pool_config config)
         config.backoff = PNX_MS(10);
     if (config.backoff_max == 0)
         config.backoff_max = PNX_MS(50);
-    if (pg_pool_create(registry, conninfo, &config, &pool, &err) != PNX_OK)
+    static const char *where;
+    where = conninfo;
+    if (pg_pool_create(registry, &where, &config, &pool, &err) != PNX_OK)
         fail_msg("%s", err.message);
 }
 
@@ -115,7 +117,7 @@ static int backend_of(pnx_lease *lease)
     PGresult *result = pg_query(lease, "select pg_backend_pid()", after(PNX_TEST_PATIENCE), &err);
     if (result == NULL)
         fail_msg("%s", err.message);
-    const int backend = atoi(PQgetvalue(result, 0, 0));
+    const int backend = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
     PQclear(result);
     return backend;
 }
@@ -326,7 +328,7 @@ static void drained_for_maintenance(void **state)
             PQexec(conn, "select count(*) from pg_stat_activity where backend_type = "
                          "'client backend' and pid <> pg_backend_pid()");
         assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
-        left = atoi(PQgetvalue(result, 0, 0));
+        left = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
         PQclear(result);
     }
     PQfinish(conn);

@@ -295,7 +295,7 @@ enum { SHARING = 8 };
 
 static void *hold_a_while(void *argument)
 {
-    const unsigned number = (unsigned)(uintptr_t)argument;
+    _Atomic unsigned *share = argument;
     pnx_error err = {0};
     for (;;) {
         pnx_lease lease = {0};
@@ -305,7 +305,7 @@ static void *hold_a_while(void *argument)
         const bool goes_on = atomic_load(&total) < total_max;
         if (goes_on) {
             atomic_fetch_add(&total, 1);
-            atomic_fetch_add(&shares[number], 1);
+            atomic_fetch_add(share, 1);
         }
         /* Until all others wait: whoever does not wants nothing, and is owed nothing. */
         while (stats_of().waiting < SHARING - 1 && atomic_load(&total) < total_max)
@@ -331,7 +331,7 @@ static void everybody_gets_the_same(void **state)
     pthread_t threads[THREADS];
     for (unsigned i = 0; i < THREADS; i++) {
         atomic_store(&shares[i], 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, hold_a_while, (void *)(uintptr_t)i), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, hold_a_while, &shares[i]), 0);
     }
     while (stats_of().waiting < THREADS)
         sched_yield();

@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 {
     pnx_registry *registry = pnx_registry_default();
     const pnx_pool_config config = {.name = "db", .max = 2};
-    pnx_pool *pool;
+    pnx_pool *pool = NULL;
     pnx_error err = {0};
     pnx_status status = pg_pool_create(registry, argc > 1 ? argv[1] : "", &config, &pool, &err);
     for (int i = 0; i < 10 && status == PNX_OK; i++)
@@ -38,7 +38,8 @@ int main(int argc, char **argv)
         (void)pnx_error_format(&err, text, sizeof text);
         fprintf(stderr, "%s\n", text);
     }
-    (void)pnx_pool_close(pool, PNX_FOREVER, NULL, NULL);
+    if (pool != NULL)
+        (void)pnx_pool_close(pool, PNX_FOREVER, NULL, NULL);
     (void)pnx_pool_destroy(pool, NULL);
     return status == PNX_OK ? 0 : 1;
 }

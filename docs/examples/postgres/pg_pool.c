@@ -66,7 +66,8 @@ static pnx_status connect_until(PGconn *conn, pnx_time deadline, pnx_error *err)
 
 static pnx_status create(const pnx_pool_call *call, void *ret_value, pnx_error *err)
 {
-    PGconn *conn = PQconnectStart(call->context);
+    const char *const *conninfo = call->context;
+    PGconn *conn = PQconnectStart(*conninfo);
     if (conn == NULL)
         return pnx_fail(err, PNX_ENOMEM, "no memory for a connection");
     const pnx_status status = connect_until(conn, call->deadline, err);
@@ -152,13 +153,13 @@ static const pnx_pool_manager manager = {
     .dirty = dirty,
 };
 
-pnx_status pg_pool_create(pnx_registry *registry, const char *conninfo, const pnx_pool_config *like,
-                          pnx_pool **ret, pnx_error *err)
+pnx_status pg_pool_create(pnx_registry *registry, const char **conninfo,
+                          const pnx_pool_config *like, pnx_pool **ret, pnx_error *err)
 {
     pnx_pool_config config = like != NULL ? *like : (pnx_pool_config){.name = "postgres"};
     config.kind = pg_conn_kind;
     config.manager = &manager;
-    config.context = (void *)(uintptr_t)conninfo;
+    config.context = conninfo;
     return pnx_pool_create(registry, &config, ret, err);
 }
 
