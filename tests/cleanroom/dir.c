@@ -452,6 +452,37 @@ static void what_another_user_owns_is_told(void **state)
     assert_int_equal(ended, 0);
 }
 
+static void one_that_is_out_of_reach_is_left_alone(void **state)
+{
+    if (!is_root())
+        skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_nobody(*state);
+        struct told told;
+        pnx_tempdir *dir = make(*state, &told);
+        write_file(in(pnx_tempdir_path(dir), "file"), 1);
+        raise(SIGSTOP); /* the parent moves it to where we may not look */
+        pnx_error err = {0};
+        pnx_status status = pnx_tempdir_remove(dir, PNX_FOREVER, &err);
+        bool told_so = status == PNX_EFAILED && told.outcome.fate == PNX_FATE_FOREIGN &&
+                       told.entries == 0 && strstr(told.outcome.reason, "moved");
+        _exit(told_so ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_int_equal(mkdir(in(*state, "closed"), 0700), 0);
+    assert_int_equal(rename(in(*state, "dir"), in(*state, "closed/dir")), 0);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    int ended = status_of_child(pid);
+    bool untouched = exists(in(*state, "closed/dir/file"));
+    (void)!unlink(in(*state, "closed/dir/file"));
+    (void)!rmdir(in(*state, "closed/dir"));
+    (void)!rmdir(in(*state, "closed"));
+    assert_int_equal(ended, 0);
+    assert_true(untouched);
+}
+
 static void immutable_files_are_removed_where_we_may(void **state)
 {
     struct told told;
@@ -521,6 +552,7 @@ int main(void)
         placed(one_that_is_gone_is_gone),
         placed(mounts_are_not_crossed),
         placed(what_another_user_owns_is_told),
+        placed(one_that_is_out_of_reach_is_left_alone),
         placed(immutable_files_are_removed_where_we_may),
         placed(a_guard_removes_it),
         cmocka_unit_test(nothing_held_is_nothing_removed),

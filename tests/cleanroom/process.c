@@ -154,8 +154,8 @@ static void it_inherits_no_descriptor_of_ours(void **state)
         int flags = fcntl(fd, F_GETFD);
         inherited += flags >= 0 && !(flags & FD_CLOEXEC);
     }
-    char script[128]; /* the shell itself has one more: the end of the pipe that it reads from */
-    snprintf(script, sizeof script, "test \"$(ls /proc/$$/fd | wc -l)\" = %d", inherited + 1);
+    char script[128]; /* while it looks, the shell itself has one more: of the directory */
+    snprintf(script, sizeof script, "set -- /proc/$$/fd/*; test $# = %d", inherited + 1);
     pnx_process process = spawn_shell(script);
     assert_int_equal(wait_for(&process), 0);
 }
@@ -164,7 +164,7 @@ static void it_inherits_no_descriptor_of_ours(void **state)
 
 static void a_running_process_can_be_taken_hold_of(void **state)
 {
-    pnx_process child = spawn_ready("R; read x"), other;
+    pnx_process child = spawn_ready("R; exec sleep 1000"), other;
     pnx_error err = {0};
     assert_ok(pnx_process_open(child.pid, &other, &err), &err);
     assert_true(pnx_process_runs(&other));

@@ -126,6 +126,23 @@ static void a_session_runs_and_closes_once(void **state)
     pnx_session_free(session);
 }
 
+static void a_fork_child_closes_nothing(void **state)
+{
+    pnx_session *session = open_session(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        bool refused = pnx_session_close(session, NULL, NULL) == PNX_EFORKED;
+        pnx_session_free(session);
+        _exit(refused ? 0 : 1);
+    }
+    assert_int_equal(status_of_child(child), 0);
+    assert_true(exists(pnx_session_tmpdir(session)));
+    assert_int_equal(run(session, "exit 3"), PNX_OK);
+    pnx_session_report report = close_session(session, PNX_OK);
+    assert_int_equal(report.exit_code, 3);
+    pnx_session_report_done(&report);
+}
+
 static void bad_configurations_are_refused(void **state)
 {
     pnx_session *session = NULL;
@@ -583,6 +600,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_signal_is_told_as_one),
         cmocka_unit_test(sessions_that_run_nothing_leave_nothing),
         cmocka_unit_test(a_session_runs_and_closes_once),
+        cmocka_unit_test(a_fork_child_closes_nothing),
         cmocka_unit_test(bad_configurations_are_refused),
         cmocka_unit_test(being_subreaper_ends_with_the_session),
         cmocka_unit_test(every_escape_ends),

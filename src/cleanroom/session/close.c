@@ -75,7 +75,7 @@ static void free_what_is_stuck(pnx_session *session)
 
 void pnx_session_free(pnx_session *session)
 {
-    if (!session)
+    if (!session || session->owner != getpid())
         return;
     if (!session->closed)
         (void)pnx_session_close(session, NULL, NULL);
@@ -105,11 +105,12 @@ void pnx_session_free(pnx_session *session)
 pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_error *err)
 {
     pnx_session_report report = {0};
-    if (session->closed) {
-        if (ret)
-            *ret = report;
+    if (ret)
+        *ret = report;
+    if (session->owner != getpid())
+        return pnx_fail(err, PNX_EFORKED, "the session is that of process %d", session->owner);
+    if (session->closed)
         return pnx_fail(err, PNX_EALREADY, "the session is closed");
-    }
     session->closed = true;
     pnx_time began = pnx_monotonic_now();
     pnx_status status = clean_up(session);

@@ -175,6 +175,7 @@ pnx_status pnx_session_open(const pnx_session_config *config, pnx_session **ret,
     pnx_session *session = calloc(1, sizeof *session);
     if (!session)
         return pnx_fail(err, PNX_ENOMEM, "no memory for a session");
+    session->owner = getpid();
     session->signals[0] = session->signals[1] = -1;
     session->set.alarm_fd = session->set.command.pidfd = -1;
     session->set.command_ended = true;

@@ -13,6 +13,7 @@ struct pnx_session {
     pnx_session_config config; /* complete: no zero means a default any more */
     pnx_id id;
     char label[sizeof "cleanroom-" + PNX_ID_TEXT_SIZE]; /* of the directory and the cgroup */
+    pid_t owner; /* the process that opened it: not a fork child of that */
     pnx_registry *registry;
     bool was_subreaper;
 
