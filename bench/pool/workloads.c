@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Borrow and return: by 1, 2 and 8 threads over 2 things without holding them, and by 8 threads that
- * hold them for 100 us. Time per operation is elapsed time over the operations of all threads.
+ * Borrow and return: by 1, 2 and 8 threads over 2 things without holding them, and by 8 threads
+ * that hold them for 100 us. Time per operation is elapsed time over the operations of all threads.
  */
 #include "common/bench.h"
 #include "common/clock.h"

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file pool.h
- * A *pool* keeps resources of one kind alive and lends them: connections, sessions, buffers that are
- * expensive to make. What it holds is registered: every entry is a resource of the kind, destroyed
- * through the registry with the kind's priority, timeout, retries and fallback, and part of the one
- * account. A pool cannot leak.
+ * A *pool* keeps resources of one kind alive and lends them: connections, sessions, buffers that
+ * are expensive to make. What it holds is registered: every entry is a resource of the kind,
+ * destroyed through the registry with the kind's priority, timeout, retries and fallback, and part
+ * of the one account. A pool cannot leak.
  *
  *     static const pnx_pool_manager manager = {.create = connect_db, .validate = ping_db};
  *     pnx_pool_create(registry, &(pnx_pool_config){.name = "db", .kind = conn_kind,
  *                     .manager = &manager, .max = 10}, &pool, &err);
  *
  *     pnx_auto_lease c = pnx_lease_acquire(pool, deadline, &err);   // waits at most until deadline
- *     if (c.status) return c.status;                                // err says why, and who holds it
- *     query(pnx_lease_get(&c, struct conn *));
+ *     if (c.status) return c.status;                                // err says why, and who holds
+ *     it query(pnx_lease_get(&c, struct conn *));
  *     // goes back at the end of the scope
  *
  * Promises (src/patinox/pool/README.md has the arguments):
@@ -50,7 +50,8 @@ typedef struct pnx_pool_call {
 /**
  * How things are made and looked after; what ends them is the kind. `value` points to the kind's
  * value_size bytes. All run on workers of the registry (but `broken`, `dirty`, and `reset` if
- * `reset_inline`), with no lock held. They may use the registry; they must not wait for a lease of the same pool.
+ * `reset_inline`), with no lock held. They may use the registry; they must not wait for a lease of
+ * the same pool.
  */
 typedef struct pnx_pool_manager {
     /** Makes one and writes it to `ret_value`. Anything but PNX_OK: nothing was made. */
@@ -200,10 +201,11 @@ typedef struct pnx_pool_want {
 
 /**
  * Lends one: an idle one, else one that is returned or created in time.
- * PNX_ETIMEOUT, PNX_EBUSY (deadline in the past and none idle; on a manual registry under an injected
- * clock: only the passing of time would help), PNX_EDEADLOCK (see pnx_pool_nested), PNX_ESHUTDOWN,
- * PNX_EFAILED (fail_fast), PNX_EINVAL, PNX_EFORKED. The error says in what state the pool is, who
- * holds one longest and since when, and, as its cause, what the last create failed with.
+ * PNX_ETIMEOUT, PNX_EBUSY (deadline in the past and none idle; on a manual registry under an
+ * injected clock: only the passing of time would help), PNX_EDEADLOCK (see pnx_pool_nested),
+ * PNX_ESHUTDOWN, PNX_EFAILED (fail_fast), PNX_EINVAL, PNX_EFORKED. The error says in what state the
+ * pool is, who holds one longest and since when, and, as its cause, what the last create failed
+ * with.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx__pool_acquire(pnx_pool *pool, pnx_time deadline,
                                                     const pnx_site *site, pnx_lease *ret,
@@ -236,7 +238,8 @@ PNX_API pnx_lease pnx_lease_move(pnx_lease *lease);
 /** The thing itself, of the kind's type. */
 #define pnx_lease_get(lease, TYPE) (*(TYPE *)(lease)->value)
 
-/** `pnx_auto_lease c = pnx_lease_acquire(pool, deadline, &err);` is returned when it leaves scope. */
+/** `pnx_auto_lease c = pnx_lease_acquire(pool, deadline, &err);` is returned when it leaves scope.
+ *  */
 #define pnx_auto_lease __attribute__((cleanup(pnx_lease_return))) pnx_lease
 #ifdef __cplusplus
 #define PNX__NO_LEASE                                                                              \
@@ -269,8 +272,8 @@ typedef struct pnx_pool_wait {
     void *pnx__private[24];
 } pnx_pool_wait;
 
-/** Acquires at once (PNX_OK, and `ret`) or takes a place in the queue (PNX_PENDING). Errors as those
- *  of pnx_pool_acquire. `wait` is initialised here, but for `ready` and `context`. */
+/** Acquires at once (PNX_OK, and `ret`) or takes a place in the queue (PNX_PENDING). Errors as
+ *  those of pnx_pool_acquire. `wait` is initialised here, but for `ready` and `context`. */
 PNX_MUST_CHECK PNX_API pnx_status pnx__pool_begin(pnx_pool *pool, const pnx_pool_want *want,
                                                   pnx_pool_wait *wait, pnx_lease *ret,
                                                   pnx_error *err, const pnx_site *site);
@@ -339,8 +342,8 @@ typedef struct pnx_pool_stats {
 
 /** A snapshot; takes the pool's lock for as long as a look at each entry takes. */
 PNX_API void pnx_pool_get_stats(pnx_pool *pool, pnx_pool_stats *ret);
-/** Failing: circuit open and nothing there. Degraded: circuit not closed, waiters that wait for more
- *  than a second, leases held too long, suspended. */
+/** Failing: circuit open and nothing there. Degraded: circuit not closed, waiters that wait for
+ *  more than a second, leases held too long, suspended. */
 PNX_API pnx_health_level pnx_pool_get_health(pnx_pool *pool, pnx_health *ret);
 /** patinox_pool_*{pool="…"} in the Prometheus text format; names in docs/pool.md. PNX_EFAILED. */
 PNX_MUST_CHECK PNX_API pnx_status pnx_pool_write_prometheus(pnx_pool *pool, FILE *out,
@@ -354,7 +357,8 @@ typedef struct pnx_pool_holder {
     pnx_duration held;
 } pnx_pool_holder;
 
-/** The leases that are out, at most `most` of them, the longest first. Returns how many there are. */
+/** The leases that are out, at most `most` of them, the longest first. Returns how many there are.
+ *  */
 PNX_API size_t pnx_pool_holders(pnx_pool *pool, pnx_pool_holder *holders, size_t most);
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of an entry, in virtual time: made, lent, checked, retired, broken, lost; and the ends. */
+/* The life of an entry, in virtual time: made, lent, checked, retired, broken, lost; and the ends.
+ *  */
 #include "support.h"
 
 static void made_when_wanted(void **state)

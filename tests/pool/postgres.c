@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The example's PostgreSQL pool against a real server: a killed backend, a restart, a server that is
- * full, one that is slow to accept, and a network that is cut.
+ * The example's PostgreSQL pool against a real server: a killed backend, a restart, a server that
+ * is full, one that is slow to accept, and a network that is cut.
  */
 #include <setjmp.h>
 #include <stdarg.h>

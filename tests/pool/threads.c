@@ -210,8 +210,8 @@ static void note_got_it(pnx_pool_wait *wait, void *context)
 }
 
 /*
- * One waits at the head while others do nothing but acquire and return: at most `bypass_max` of them
- * overtake it. The pool is full when it queues up, so that it surely waits.
+ * One waits at the head while others do nothing but acquire and return: at most `bypass_max` of
+ * them overtake it. The pool is full when it queues up, so that it surely waits.
  */
 static void the_bound_holds(void **state)
 {
@@ -317,8 +317,8 @@ static void *hold_a_while(void *argument)
 }
 
 /*
- * In strict order all get the same: Jain's index of what 8 threads get. From one entry only, for with
- * two a holder that is kept from its CPU holds for longer, and gets less, as it should.
+ * In strict order all get the same: Jain's index of what 8 threads get. From one entry only, for
+ * with two a holder that is kept from its CPU holds for longer, and gets less, as it should.
  */
 static void everybody_gets_the_same(void **state)
 {

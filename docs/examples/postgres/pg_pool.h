@@ -9,13 +9,13 @@
 #include <libpq-fe.h>
 #include <patinox/pool.h>
 
-/* Makes a pool of connections as `*conninfo` says; both must outlive the pool. Fields of `like` that
- * are not zero are taken: sizes, spans, the observer. */
+/* Makes a pool of connections as `*conninfo` says; both must outlive the pool. Fields of `like`
+ * that are not zero are taken: sizes, spans, the observer. */
 pnx_status pg_pool_create(pnx_registry *registry, const char **conninfo,
                           const pnx_pool_config *like, pnx_pool **ret, pnx_error *err);
 
-/* Runs a query on a lease, until `deadline`. NULL: it failed, `err` says why, and the lease is marked
- * as broken if the connection is. The caller clears the result. */
+/* Runs a query on a lease, until `deadline`. NULL: it failed, `err` says why, and the lease is
+ * marked as broken if the connection is. The caller clears the result. */
 PGresult *pg_query(pnx_lease *lease, const char *sql, pnx_time deadline, pnx_error *err);
 
 #endif

@@ -193,7 +193,7 @@ static inline void *pnx__entry_key(const struct pnx_cache *cache, pnx__entry *en
 }
 static inline pnx__timing *pnx__entry_timing(const struct pnx_cache *cache, pnx__entry *entry)
 {
-    return (pnx__timing *)((char *)entry + cache->timing_at);
+    return (pnx__timing *)(void *)((char *)entry + cache->timing_at);
 }
 static inline struct pnx_cache *pnx__cache_of(const pnx__entry *entry)
 {

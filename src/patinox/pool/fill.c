@@ -2,9 +2,9 @@
 /*
  * How many things there should be, and when the next may be created. All with the lock held.
  *
- * A create that failed opens a pause that doubles from one failure to the next, with jitter over its
- * upper half ("equal jitter", Brooker, "Exponential Backoff and Jitter", AWS 2015). When it is over
- * one create is tried, and no more. When that works, 2 may run at a time, then 4, … up to
+ * A create that failed opens a pause that doubles from one failure to the next, with jitter over
+ * its upper half ("equal jitter", Brooker, "Exponential Backoff and Jitter", AWS 2015). When it is
+ * over one create is tried, and no more. When that works, 2 may run at a time, then 4, … up to
  * `create_concurrency`: a server that has come back is not stormed.
  */
 #include "pool/internal.h"

@@ -4,7 +4,8 @@
  *
  * The word of an entry
  * --------------------
- * One 64-bit word per entry decides who has it. Whoever moves it by compare and swap owns the entry.
+ * One 64-bit word per entry decides who has it. Whoever moves it by compare and swap owns the
+ * entry.
  *
  *     63                  16 15      9 8     7     0
  *     | serial              | -      |EVICT| state |       serial: how often it was lent
@@ -244,8 +245,8 @@ void pnx__pool_note(pnx_pool *pool, pnx__pool_after *after, pnx_pool_event_type 
 
 /* ---- entry.c: all with the lock held --------------------------------------------------------- */
 
-/* Takes the best idle one that needs no validation (LEASED now); those that do are sent there. NULL:
- * none. `deadline`: of who wants it. */
+/* Takes the best idle one that needs no validation (LEASED now); those that do are sent there.
+ * NULL: none. `deadline`: of who wants it. */
 pnx__pool_entry *pnx__pool_claim(pnx_pool *pool, pnx__pool_after *after, bool check);
 /* An entry that is ours: to the waiter at the head, or idle; or closed, if it shall go. */
 void pnx__pool_give(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry);

@@ -244,8 +244,8 @@ static inline void remember(pnx_pool *pool, uint32_t index)
 /* There are waiters, or the pool is closed: an entry has just become idle. */
 static void returned_slow(pnx_pool *pool, uint32_t gate)
 {
-    /* Overtaking is allowed: the head is woken, once, and helps itself if it is fast enough. Relaxed:
-     * if the head is another by now, the one that was woken looks under the lock. */
+    /* Overtaking is allowed: the head is woken, once, and helps itself if it is fast enough.
+     * Relaxed: if the head is another by now, the one that was woken looks under the lock. */
     const bool over =
         atomic_load_explicit(&pool->strict, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&pool->bypass, memory_order_relaxed) >= pool->config.bypass_max ||

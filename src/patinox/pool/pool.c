@@ -54,8 +54,8 @@ static void tell(pnx__pool_waiter *waiter)
 {
     pnx_pool_ready_fn ready = waiter->ready;
     void *context = waiter->context;
-    /* Release: pairs with the acquire of whoever waits. After it the waiter may be gone, unless it is
-     * told by `ready`; a wake of what lies there then is harmless. */
+    /* Release: pairs with the acquire of whoever waits. After it the waiter may be gone, unless it
+     * is told by `ready`; a wake of what lies there then is harmless. */
     atomic_store_explicit(&waiter->state, PNX__WAIT_OVER, memory_order_release);
     pnx__futex_wake(&waiter->state, UINT32_MAX);
     if (ready != NULL)
@@ -126,9 +126,10 @@ static void complete(pnx_pool_config *config)
     default_span(&config->backoff, PNX_MS(100));
     default_span(&config->backoff_max, PNX_S(10));
     default_count(&config->circuit_failures, 3);
-    /* Each hand-over to a sleeper costs a context switch, so this many acquires share one. 8 threads
-     * on 2 entries, not held, 2 CPUs: 42 to 57 ns an acquire and return at 256, 34 to 38 ns at 2048,
-     * 220 to 2200 ns when nobody may overtake. At 20 us a lease, above which none may, 256 are 5 ms. */
+    /* Each hand-over to a sleeper costs a context switch, so this many acquires share one. 8
+     * threads on 2 entries, not held, 2 CPUs: 42 to 57 ns an acquire and return at 256, 34 to 38 ns
+     * at 2048, 220 to 2200 ns when nobody may overtake. At 20 us a lease, above which none may, 256
+     * are 5 ms. */
     default_count(&config->bypass_max, 256);
     default_count(&config->priority_bypass_max, 64);
     default_count(&config->tenants, 1);

@@ -169,7 +169,8 @@ static void stop_watching(struct look *look)
     pnx_pool *pool = look->pool;
     if (look->leased || pool->config.held_too_long == PNX_FOREVER)
         return;
-    /* seq_cst: pairs with the look at the gate after an acquire: it sees this, or we see its lease. */
+    /* seq_cst: pairs with the look at the gate after an acquire: it sees this, or we see its lease.
+     *  */
     atomic_fetch_or_explicit(&pool->gate, PNX__GATE_UNWATCHED, memory_order_seq_cst);
     if (pnx__pool_leased(pool, NULL, NULL) > 0) {
         atomic_fetch_and_explicit(&pool->gate, ~PNX__GATE_UNWATCHED, memory_order_relaxed);
