@@ -87,11 +87,12 @@ static void ask(struct pnx__process_set *set)
 static size_t verify(struct pnx__process_set *set, pnx_time began)
 {
     size_t left = 0;
+    bool empty = set->cgroup && !pnx_cgroup_populated(set->cgroup); /* one look at all in it */
     for (size_t i = 0; i < set->found_count; i++) {
         struct pnx__found_process *found = &set->found[i];
         if (found->outcome.verified)
             continue;
-        if (!pnx__found_is_gone(found)) {
+        if (!(empty && !found->outside) && !pnx__found_is_gone(found)) {
             left++;
             continue;
         }
