@@ -477,8 +477,10 @@ static int report_on_root_process(const char *place, const char *program, int re
              program);
     if (setgid(65534) != 0 || setuid(65534) != 0)
         return 77;
-    pnx_session *session =
-        open_session(&(pnx_session_config){.owns_children = true, .grace = PNX_MS(10)});
+    pnx_session_config config = {.parent = place, .owns_children = true, .grace = PNX_MS(10)};
+    pnx_session *session;
+    if (pnx_session_open(&config, &session, NULL) != PNX_OK)
+        return 78;
     pnx_session_report report;
     if (run(session, script) != PNX_OK)
         return 1;
@@ -527,10 +529,15 @@ static void who_may_not_be_signalled_is_told_without_waiting(void **state)
 static void a_clean_up_out_of_time_says_so(void **state)
 {
     for (unsigned i = 0; i < 20; i++) {
-        pnx_session_config config = {.parent = place, .owns_children = true, .grace = PNX_MS(10)};
-        pnx_session *session;
-        if (pnx_session_open(&config, &session, NULL) != PNX_OK)
-            return 78;
+        pnx_session *session = open_session(&(pnx_session_config){.parent = *state,
+                                                                  .owns_children = true,
+                                                                  .grace = PNX_NO_GRACE,
+                                                                  .patience = PNX_US(50 * i)});
+        char dir[4096];
+        snprintf(dir, sizeof dir, "%s/.garbage-%s", (char *)*state,
+                 strrchr(pnx_session_tmpdir(session), '/') + 1);
+        assert_int_equal(run(session, "mkdir $TMPDIR/a; touch $TMPDIR/a/b; setsid sleep 1000 &"),
+                         PNX_OK);
         pnx_session_report report;
         pnx_status status = pnx_session_close(session, &report, NULL);
         assert_int_equal(status == PNX_OK, report.unremoved == 0);
