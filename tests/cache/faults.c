@@ -96,7 +96,7 @@ static void every_allocation(void **state)
     once(fixture, -1);
     const long all = asked;
     assert_true(all > 10);
-    print_message("%ld allocations\n", all);
+    print_message("# %ld allocations\n", all);
     for (long at = 0; at < all + 3; at++)
         once(fixture, at);
     atomic_store(&pnx__fault_hook, NULL);
