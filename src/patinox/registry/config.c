@@ -390,7 +390,9 @@ static bool read_value(const struct field *field, const char *text, uint64_t *re
  * of a program that runs with more rights than whoever started it: a report is a file. */
 static const char *variable_of(const struct field *field, const pnx_config *config)
 {
-    if (field->variable == NULL || !config->use_environment) {
+    unsigned char use; /* not as a bool: a caller may have left anything in it */
+    memcpy(&use, &config->use_environment, sizeof(use));
+    if (field->variable == NULL || use == 0) {
         return NULL;
     }
     const char *text = secure_getenv(field->variable);
