@@ -201,7 +201,7 @@ static void giving_memory_back_keeps_errno(void **state)
     pnx__free(NULL);
     pnx__unmap(mapped, 4096);
     pnx__unmap(NULL, 4096);
-    if (!TEST_ASAN) { /* which ends the program that gives back what it never had */
+    if (!TEST_ASAN) {                /* which ends the program that gives back what it never had */
         pnx__unmap((void *)1, 4096); /* the kernel refuses it */
     }
     assert_int_equal(errno, EDOM);
