@@ -11,6 +11,7 @@
  */
 #include "registry/internal.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,31 @@ static pnx__list registries = {&registries, &registries};
 static pnx__process_mutex default_lock = PNX__PROCESS_MUTEX;
 static _Atomic(pnx_registry *) default_registry;
 
+/* While its maker is at it, a mutex has this bit and his epoch: a fork child has another one. */
+#define BEING_MADE (1u << 31)
+
 bool pnx__process_mutex_lock(pnx__process_mutex *mutex)
 {
     const uint32_t current = pnx__fork_epoch();
-    uint32_t epoch = atomic_load_explicit(&mutex->epoch, memory_order_acquire);
     bool child = false;
-    /* In a fork child, the first to come makes it anew: its owner is not in this process. */
-    if (PNX_UNLIKELY(epoch != current) &&
-        atomic_compare_exchange_strong_explicit(&mutex->epoch, &epoch, current,
-                                                memory_order_acq_rel, memory_order_acquire) &&
-        epoch != 0) {
-        child = true;
-        (void)pthread_mutex_init(&mutex->mutex, NULL);
+    /* Acquire, and release below: who sees the epoch sees the mutex made. */
+    uint32_t epoch = atomic_load_explicit(&mutex->epoch, memory_order_acquire);
+    while (PNX_UNLIKELY(epoch != current)) {
+        if (epoch == (current | BEING_MADE)) {
+            sched_yield();
+            epoch = atomic_load_explicit(&mutex->epoch, memory_order_acquire);
+            continue;
+        }
+        const uint32_t before = epoch;
+        if (!atomic_compare_exchange_weak_explicit(&mutex->epoch, &epoch, current | BEING_MADE,
+                                                   memory_order_acq_rel, memory_order_acquire))
+            continue;
+        /* In a fork child the first to come makes it anew: its owner is not in this process. */
+        child = before != 0;
+        if (child)
+            (void)pthread_mutex_init(&mutex->mutex, NULL);
+        atomic_store_explicit(&mutex->epoch, current, memory_order_release);
+        break;
     }
     pthread_mutex_lock(&mutex->mutex);
     return child;
