@@ -89,8 +89,8 @@ PNX_API void pnx_session_signal(pnx_session *session, int signal_number, pid_t s
  * PNX_EALREADY: it was closed before; PNX_EFORKED: it is the parent's. `*ret` is zeroed then.
  */
 PNX_API pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_error *err);
-/** Closes the session, if it is not, and frees it: no handler may use it any more. NULL is fine, and
- *  in a fork child it does nothing. */
+/** Closes the session, if it is not, and frees it: no handler may use it any more. NULL is fine,
+ *  and in a fork child it does nothing. */
 PNX_API void pnx_session_free(pnx_session *session);
 
 /** Its release closes and frees the session; what could not be removed makes it fail. */
