@@ -113,7 +113,7 @@ static struct pnx_cache *allocate(void)
         return NULL;
     char *aligned = (char *)up_to((uintptr_t)memory + sizeof memory, PNX__CACHE_LINE);
     memcpy(aligned - sizeof memory, &memory, sizeof memory);
-    return (struct pnx_cache *)aligned;
+    return (struct pnx_cache *)(void *)aligned;
 }
 
 static void locks_make(struct pnx_cache *cache)

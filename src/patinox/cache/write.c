@@ -155,7 +155,7 @@ static pnx_status forked(const struct pnx_cache *cache, pnx_error *err)
 pnx_status pnx__cache_put_how(struct pnx_cache *cache, const void *key, const void *value,
                               const pnx__put *how, pnx_error *err)
 {
-    struct fresh fresh;
+    struct fresh fresh = {0};
     pnx__leaving leaving;
     pnx_time due = PNX_FOREVER;
     if (pnx__cache_forked(cache))
@@ -178,11 +178,11 @@ pnx_status pnx__cache_put_how(struct pnx_cache *cache, const void *key, const vo
 
 void pnx__cache_discard(struct pnx_cache *cache, const void *value)
 {
-    pnx__slot *slot;
+    pnx__slot *slot = NULL;
     pnx_error err = {0};
     if (cache->config.kind == NULL)
         return;
-    if (register_value(cache, value, PNX_HERE, &slot, &err) != PNX_OK) {
+    if (register_value(cache, value, PNX_HERE, &slot, &err) != PNX_OK || slot == NULL) {
         /* Nobody else can: no memory, or the registry is shut down. It is not lost, but not
          * counted. */
         const pnx_release why = {.registry = cache->config.registry,
