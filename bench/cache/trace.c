@@ -78,6 +78,7 @@ static bool number(struct trace *trace)
     trace->ids = malloc((trace->count + 1) * sizeof *trace->ids);
     if (index && known && trace->ids)
         for (size_t i = 0; i < trace->count; i++) {
+            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): read above */
             size_t at = (trace->keys[i] * UINT64_C(0x9e3779b97f4a7c15)) >> 20 & (slots - 1);
             while (index[at] != 0 && known[index[at] - 1] != trace->keys[i])
                 at = (at + 1) & (slots - 1);

@@ -387,11 +387,13 @@ static void mounts_are_not_crossed(void **state)
     write_file(in(*state, "neighbour/file"), 1);
     pid_t pid = fork();
     if (pid == 0) {
+        /* First: through a descriptor from the old namespace the mount would not be seen. */
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+            _exit(77);
         struct told told;
         pnx_tempdir *dir = make(*state, &told);
         const char *target = in(pnx_tempdir_path(dir), "mount");
-        if (mkdir(target, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
-            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        if (mkdir(target, 0700) != 0 ||
             mount(in(*state, "neighbour"), target, NULL, MS_BIND, NULL) != 0)
             _exit(77);
         write_file(in(pnx_tempdir_path(dir), "file"), 1);

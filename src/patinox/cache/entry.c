@@ -34,7 +34,7 @@ static bool slab_new(struct pnx_cache *cache)
 {
     if (cache->chunk_next == cache->chunk_end && !chunk_new(cache))
         return false;
-    ((pnx__slab *)cache->chunk_next)->cache = cache;
+    ((pnx__slab *)(void *)cache->chunk_next)->cache = cache;
     cache->carve = cache->chunk_next + PNX__SLAB_HEADER;
     cache->carve_end = cache->chunk_next + PNX__SLAB_BYTES;
     cache->chunk_next += PNX__SLAB_BYTES;
@@ -50,7 +50,7 @@ pnx__entry *pnx__entry_new(struct pnx_cache *cache)
     if (cache->carve == NULL || cache->carve + cache->entry_bytes > cache->carve_end)
         if (!slab_new(cache))
             return NULL;
-    pnx__entry *entry = (pnx__entry *)cache->carve;
+    pnx__entry *entry = (void *)cache->carve;
     cache->carve += cache->entry_bytes;
     return entry;
 }

@@ -184,7 +184,7 @@ void pnx__wheel_advance(struct pnx_cache *cache, pnx_time now, pnx__leaving *lea
         wheel->now = tick;
         for (pnx__list *link; (link = pnx__list_pop_front(&due)) != NULL;) {
             pnx__timing *timing = pnx__container_of(link, pnx__timing, link);
-            pnx__entry *entry = (pnx__entry *)((char *)timing - cache->timing_at);
+            pnx__entry *entry = (void *)((char *)timing - cache->timing_at);
             if (now >= atomic_load_explicit(&timing->stale_until, memory_order_relaxed))
                 pnx__cache_leave(cache, entry, PNX_CACHE_EXPIRED, leaving);
             else
