@@ -147,7 +147,8 @@ static void holds(const void *contender, double values[])
         free(members[i].waits);
     }
     qsort(all, count, sizeof *all, compare);
-    values[0] = (double)all[count - 1 - count / 1000] / NS_PER_MS;
+    const size_t at = count - 1 - count / 1000; /* p99.9 */
+    values[0] = (double)all[at] / NS_PER_MS;
     values[1] = jain(members, THREADS_MAX);
     values[2] = (double)took / (double)count / NS_PER_US;
 }

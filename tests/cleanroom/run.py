@@ -530,15 +530,31 @@ def what_is_ignored_stays_ignored():
         assert run.returncode == 3
 
 
+# Takes signals one by one and tells whom each came from.
+SOURCES = """
+import os, signal
+signals = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+def take():
+    info = signal.sigwaitinfo(signals)
+    source = "terminal" if info.si_code > 0 else "self" if info.si_pid == os.getpid() else "other"
+    print(signal.Signals(info.si_signo).name, "from", source, flush=True)
+"""
+
+
 @test
-def a_script_that_kills_its_group_does_not_hit_us():
+def a_script_that_kills_its_group_is_not_hit_twice():
     """`trap 'kill 0' EXIT` is how scripts end what they started; we are in their group."""
+    kill = "for i in range(20): os.kill(0, signal.SIGTERM); take()"
     with Place() as place:
-        for user in each_user():
-            run = start(place, "trap 'trap \"\" TERM; kill 0; echo done' EXIT; sleep 1000 & exit 6",
-                        user=user, start_new_session=True)
+        for user in each_user(python=True):
+            run = start(place, [tool.PYTHON, "-c", SOURCES + kill], user=user,
+                        start_new_session=True)
             out, err = run.communicate()
-            assert run.returncode == 6 and out == "done\n", (run.returncode, out, err)
+            assert run.returncode == 0 and out == 20 * "SIGTERM from self\n", (out, err)
+        run = start(place, "trap 'trap \"\" TERM; kill 0; echo done' EXIT; sleep 1000 & exit 6",
+                    start_new_session=True)
+        assert run.communicate()[0] == "done\n" and run.returncode == 6
 
 
 # ---- the terminal --------------------------------------------------------------------------------
@@ -554,8 +570,8 @@ class Terminal:
             os.environ["TMPDIR"] = place.tmp
             os.execvp(command[0], command)
 
-    def read_until(self, words):
-        while words not in self.text:
+    def read_until(self, words, count=1):
+        while self.text.count(words) < count:
             ready, _, _ = select.select([self.fd], [], [], 20)
             assert ready, f"no '{words}' in {self.text!r}"
             try:
@@ -578,16 +594,18 @@ class Terminal:
 
 @test
 def an_interrupt_from_the_terminal_reaches_the_command_once():
+    take = "print('ready', flush=True)\nfor i in range(40): take()"
     with Place() as place:
-        terminal = Terminal(place, tool.TOOL, "run", "--", tool.PYTHON, "-c", TRAPS)
+        terminal = Terminal(place, tool.TOOL, "run", "--", tool.PYTHON, "-c", SOURCES + take)
         terminal.read_until("ready")
-        terminal.write("\x03")
-        terminal.read_until("SIGINT")
-        terminal.write("\x1c")
-        terminal.read_until("SIGQUIT")
-        terminal.write("\x04")
+        for i in range(20):
+            terminal.write("\x03")
+            terminal.read_until("SIGINT from", count=i + 1)
+            terminal.write("\x1c")
+            terminal.read_until("SIGQUIT from", count=i + 1)
         assert terminal.end() == 0
-        assert terminal.text.count("SIGINT") == 1 and terminal.text.count("SIGQUIT") == 1
+        assert terminal.text.count("SIGINT from terminal") == 20, terminal.text
+        assert terminal.text.count("SIGQUIT from terminal") == 20, terminal.text
 
 
 def state_of(pid):

@@ -445,6 +445,9 @@ static void a_second_interrupt_cuts_the_grace_short(void **state)
     sigaction(SIGINT, &before, NULL);
     assert_true(report.cleanup < PNX_S(60));
     assert_int_equal(report.exit_code, 0);
+    const pnx_session_resource *deaf = find(&report, "process", PNX_ORIGIN_FOUND, "trap asked");
+    assert_removed(deaf);
+    assert_string_equal(deaf->outcome.reason, ""); /* it was not given its time */
     pnx_session_report_done(&report);
 }
 
@@ -472,7 +475,8 @@ static int report_on_root_process(const char *place, const char *program, int re
 {
     char script[4400];
     snprintf(script, sizeof script,
-             "mkfifo $TMPDIR/f; %s --pause-as-root >$TMPDIR/f & sleep 1001 & "
+             "mkfifo $TMPDIR/f; %s --pause-as-root >$TMPDIR/f & "
+             "(trap '' TERM; exec sleep 1001) & "
              "head -c1 <$TMPDIR/f >/dev/null",
              program);
     if (setgid(65534) != 0 || setuid(65534) != 0)
