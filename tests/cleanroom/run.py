@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 
 import tool
 from tap import Skip, main, test, wait_until
@@ -530,28 +531,63 @@ def what_is_ignored_stays_ignored():
         assert run.returncode == 3
 
 
-# Takes signals one by one and tells whom each came from.
+# Takes signals one by one and tells whom each came from; a line of input makes it signal its group.
 SOURCES = """
-import os, signal
-signals = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+import os, select, signal, sys
+signals = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1}
 signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-def take():
-    info = signal.sigwaitinfo(signals)
+print("ready", flush=True)
+while True:
+    info = signal.sigtimedwait(signals, 0.001)
+    if info is None:
+        if select.select([sys.stdin], [], [], 0)[0]:
+            if not sys.stdin.readline():
+                break
+            os.kill(0, signal.SIGTERM)
+        continue
     source = "terminal" if info.si_code > 0 else "self" if info.si_pid == os.getpid() else "other"
     print(signal.Signals(info.si_signo).name, "from", source, flush=True)
 """
 
 
+class Held:
+    """While the tool stands still, the command gets its own signals. What the tool then makes of
+    its part of them comes to the command before a signal that was sent later, which is told."""
+
+    def __init__(self, pid, read_until):
+        self.pid, self.read_until = pid, read_until
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(self.pid) == "T", "the tool to stop")
+
+    def __exit__(self, *error):
+        os.kill(self.pid, signal.SIGUSR1)
+        os.kill(self.pid, signal.SIGCONT)
+        self.read_until("SIGUSR1 from other")
+
+
 @test
 def a_script_that_kills_its_group_is_not_hit_twice():
     """`trap 'kill 0' EXIT` is how scripts end what they started; we are in their group."""
-    kill = "for i in range(20): os.kill(0, signal.SIGTERM); take()"
     with Place() as place:
         for user in each_user(python=True):
-            run = start(place, [tool.PYTHON, "-c", SOURCES + kill], user=user,
-                        start_new_session=True)
+            run = start(place, [tool.PYTHON, "-c", SOURCES], user=user, start_new_session=True)
+            lines = []
+
+            def read_until(words):
+                while not lines or words not in lines[-1]:
+                    lines.append(run.stdout.readline())
+                    assert lines[-1], lines
+
+            read_until("ready")
+            with Held(run.pid, read_until):
+                run.stdin.write("\n")
+                run.stdin.flush()
+                read_until("SIGTERM from self")
             out, err = run.communicate()
-            assert run.returncode == 0 and out == 20 * "SIGTERM from self\n", (out, err)
+            assert run.returncode == 0 and out == "", (out, err)
+            assert lines == ["ready\n", "SIGTERM from self\n", "SIGUSR1 from other\n"], lines
         run = start(place, "trap 'trap \"\" TERM; kill 0; echo done' EXIT; sleep 1000 & exit 6",
                     start_new_session=True)
         assert run.communicate()[0] == "done\n" and run.returncode == 6
@@ -567,11 +603,15 @@ class Terminal:
         self.text = ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # What is typed would be echoed into the middle of what the command says.
+            modes = termios.tcgetattr(0)
+            modes[3] &= ~termios.ECHO
+            termios.tcsetattr(0, termios.TCSANOW, modes)
             os.environ["TMPDIR"] = place.tmp
             os.execvp(command[0], command)
 
-    def read_until(self, words, count=1):
-        while self.text.count(words) < count:
+    def read_until(self, words):
+        while words not in self.text:
             ready, _, _ = select.select([self.fd], [], [], 20)
             assert ready, f"no '{words}' in {self.text!r}"
             try:
@@ -579,8 +619,8 @@ class Terminal:
             except OSError:
                 assert words in self.text, f"no '{words}' in {self.text!r}"
 
-    def write(self, text):
-        os.write(self.fd, text.encode())
+    def write(self, keys):
+        os.write(self.fd, keys.encode())
 
     def end(self):
         try:
@@ -594,18 +634,17 @@ class Terminal:
 
 @test
 def an_interrupt_from_the_terminal_reaches_the_command_once():
-    take = "print('ready', flush=True)\nfor i in range(40): take()"
     with Place() as place:
-        terminal = Terminal(place, tool.TOOL, "run", "--", tool.PYTHON, "-c", SOURCES + take)
+        terminal = Terminal(place, tool.TOOL, "run", "--", tool.PYTHON, "-c", SOURCES)
         terminal.read_until("ready")
-        for i in range(20):
-            terminal.write("\x03")
-            terminal.read_until("SIGINT from", count=i + 1)
-            terminal.write("\x1c")
-            terminal.read_until("SIGQUIT from", count=i + 1)
+        for key, name in (("\x03", "SIGINT"), ("\x1c", "SIGQUIT")):
+            with Held(terminal.pid, terminal.read_until):
+                terminal.write(key)
+                terminal.read_until(name + " from terminal")
+            assert terminal.text.count(name) == 1, terminal.text
+            terminal.text = ""
+        terminal.write("\x04")
         assert terminal.end() == 0
-        assert terminal.text.count("SIGINT from terminal") == 20, terminal.text
-        assert terminal.text.count("SIGQUIT from terminal") == 20, terminal.text
 
 
 def state_of(pid):

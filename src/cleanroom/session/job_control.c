@@ -22,7 +22,6 @@ void pnx__session_stop(pnx_session *session)
     (void)kill(getpid(), SIGTSTP);
     session->continued = pnx_monotonic_now();
     (void)sigaction(SIGTSTP, &before, NULL);
-    (void)pnx_process_signal(&session->set.command, SIGCONT);
 }
 
 /* Is there a terminal that we, or the command, have the use of? */

@@ -61,7 +61,7 @@ bool pnx__session_open_signals(pnx_session *session, pnx_error *err);
 bool pnx__session_take_signals(void *session);
 
 /* job_control.c */
-/** Stops this process as the terminal would; returns when it goes on, after the command does. */
+/** Stops this process as the terminal would; returns when it goes on: SIGCONT is forwarded too. */
 void pnx__session_stop(pnx_session *session);
 /** If the command has just stopped, stops with it, so that the shell takes notice. */
 void pnx__session_stop_with_command(pnx_session *session);
