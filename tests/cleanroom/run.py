@@ -690,6 +690,19 @@ def a_command_that_stops_itself_stops_us_too():
 
 
 @test
+def a_command_that_takes_no_notice_keeps_us_awake():
+    with Place() as place:
+        terminal = Terminal(place, "bash", "-c", SHELL, tool.TOOL, "sh", "-c",
+                            "trap '' TSTP; echo ready; read x; echo got $x; exit 9")
+        terminal.read_until("ready")
+        terminal.write("\x1a")
+        terminal.write("text\n")
+        terminal.read_until("got text")
+        terminal.read_until("status 9 of the job")
+        terminal.end()
+
+
+@test
 def stopping_us_stops_the_command():
     with Place() as place:
         # A process group with a parent outside of it: in an orphaned one nobody is ever stopped.
@@ -697,6 +710,7 @@ def stopping_us_stops_the_command():
         pid = int(run.stdout.readline())
         run.send_signal(signal.SIGTSTP)
         wait_until(lambda: state_of(pid) == "T", "the command to stop")
+        wait_until(lambda: state_of(run.pid) == "T", "the tool to stop")
         run.send_signal(signal.SIGCONT)
         wait_until(lambda: state_of(pid) != "T", "the command to go on")
         run.communicate("\n")

@@ -42,7 +42,7 @@ struct pnx_session {
     int signals[2];
     _Atomic bool child_told; /* a SIGCHLD is in the pipe: the next ones need no room in it */
     unsigned interrupts;
-    pnx_time continued; /* after the last stop */
+    bool stop_asked; /* somebody wants us to stop, when the command does */
 
     bool closed;
     /* Releases that do not end: what they write to is not looked at any more. */
@@ -61,10 +61,11 @@ bool pnx__session_open_signals(pnx_session *session, pnx_error *err);
 bool pnx__session_take_signals(void *session);
 
 /* job_control.c */
-/** Stops this process as the terminal would; returns when it goes on: SIGCONT is forwarded too. */
-void pnx__session_stop(pnx_session *session);
-/** If the command has just stopped, stops with it, so that the shell takes notice. */
-void pnx__session_stop_with_command(pnx_session *session);
+/**
+ * If the command is stopped, stops too, so that the shell takes notice; returns when we go on.
+ * `asked`: we got the signal to.
+ */
+void pnx__session_stop_with_command(pnx_session *session, bool asked);
 
 /* found_files.c */
 /** Lets the directory's removal write down what it finds. */

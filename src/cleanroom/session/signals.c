@@ -12,7 +12,6 @@
 struct message {
     int signal_number;
     pid_t sender;
-    pnx_time time;
 };
 
 bool pnx__session_open_signals(pnx_session *session, pnx_error *err)
@@ -26,7 +25,7 @@ bool pnx__session_open_signals(pnx_session *session, pnx_error *err)
 void pnx_session_signal(pnx_session *session, int signal_number, pid_t sender)
 {
     int saved = errno;
-    struct message message = {signal_number, sender, pnx_monotonic_now()};
+    struct message message = {signal_number, sender};
     /* Pairs with the store in take: whoever clears the mark looks for children after that. */
     if (signal_number != SIGCHLD ||
         !atomic_exchange_explicit(&session->child_told, true, memory_order_acq_rel))
@@ -58,8 +57,8 @@ static void handle(pnx_session *session, const struct message *message)
     if (message->signal_number == SIGCHLD) {
         atomic_store_explicit(&session->child_told, false, memory_order_release);
         pnx__set_reap(&session->set);
-        if (!session->set.command_ended && !session->set.interrupted)
-            pnx__session_stop_with_command(session);
+        if (!session->set.command_ended)
+            pnx__session_stop_with_command(session, false);
         return;
     }
     if (is_interrupt(message->signal_number))
@@ -68,10 +67,8 @@ static void handle(pnx_session *session, const struct message *message)
         return;
     if (!command_has_it(session, message))
         (void)pnx_process_signal(&session->set.command, message->signal_number);
-    /* One that came before we last went on has stopped us already, with the command. */
-    if (message->signal_number == SIGTSTP && !session->set.interrupted &&
-        message->time > session->continued)
-        pnx__session_stop(session);
+    if (message->signal_number == SIGTSTP)
+        pnx__session_stop_with_command(session, true);
 }
 
 bool pnx__session_take_signals(void *context)
