@@ -281,6 +281,7 @@ static void a_guard_ends_it(void **state)
 
 int main(void)
 {
+    use_plain_path();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_status_is_told),
         cmocka_unit_test(what_cannot_be_run_says_why),

@@ -602,6 +602,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--pause-as-root") == 0)
         return pause_as_root();
+    use_plain_path();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clean_run_says_so),
         cmocka_unit_test(a_signal_is_told_as_one),

@@ -37,6 +37,8 @@ def each_user(python=False):
     return [None, NOBODY] if usable else [None]
 
 
+# Without directories that not every user may enter: there, no command is found to be missing.
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 # For programs that a test runs. The one that runs the tests may lie in somebody's home.
 PYTHON = next(p for p in ("/usr/bin/python3", sys.executable) if os.access(p, os.X_OK))
 
@@ -91,7 +93,7 @@ def start(place, command, options=(), user=None, env=None, **how):
         how.update(NOBODY_ELSE)
     process = subprocess.Popen(
         [TOOL, "run", *options, "--", *command],
-        env={**os.environ, "TMPDIR": place.tmp, "LC_ALL": "C", **(env or {})},
+        env={**os.environ, "PATH": PATH, "TMPDIR": place.tmp, "LC_ALL": "C", **(env or {})},
         text=how.pop("text", True), errors=how.pop("errors", "surrogateescape"), **how)
     STARTED.append(process)
     return process
