@@ -83,13 +83,15 @@ pnx_status pnx_register(pnx_registry *registry, const pnx_kind *kind, const void
                         const pnx_site *site, pnx_id *ret_id, pnx_error *err)
 {
     pnx_status status;
-    if (value == NULL && kind != NULL && kind->value_size > 0)
+    if (registry == NULL || kind == NULL)
+        return pnx_fail(err, PNX_EINVAL, "no %s given", registry == NULL ? "registry" : "kind");
+    if (value == NULL && kind->value_size > 0)
         return pnx_fail(err, PNX_EINVAL, "kind %s: no value given", kind->name);
     pnx__slot *slot = pnx__reserve(registry, kind, site, &status, err);
     if (slot == NULL)
         return status;
     uint64_t words[PNX_VALUE_MAX / 8] = {0};
-    if (kind->value_size > 0)
+    if (value != NULL)
         memcpy(words, value, kind->value_size);
     const pnx_id id =
         pnx__id_of(registry, slot, atomic_load_explicit(&slot->word, memory_order_relaxed));
@@ -117,7 +119,7 @@ pnx_status pnx__register_periodic(struct pnx_registry *registry, const pnx_kind 
     if (runtime == NULL)
         return status;
     runtime->ticks = true;
-    pnx_id id;
+    pnx_id id = PNX_ID_NONE;
     status = pnx_register(registry, kind, value, site, &id, err);
     if (status != PNX_OK)
         return status;
