@@ -426,7 +426,8 @@ pnx_status pnx__complete(struct pnx_registry *registry, pnx__slot *slot, pnx_tok
     }
 }
 
-/* RUNNING, QUEUED or WAITING → ABANDONED, if the word is still `word`; else `word` is what it is. */
+/* RUNNING, QUEUED or WAITING → ABANDONED, if the word is still `word`; else `word` is what it is.
+ *  */
 /* NOLINTNEXTLINE(readability-non-const-parameter): the compare and swap writes it */
 static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *word,
                     pnx__count count)
