@@ -2,8 +2,8 @@
 /*
  * Stopping and going on. We stay in the process group that the shell put us into, and so does the
  * command: the terminal signals both, and neither has to be handed the terminal. The shell watches
- * us, not the command, so we stop when the command has stopped, for whatever reason, and not when it
- * chose to take no notice. Going on needs nothing: SIGCONT is forwarded like other signals.
+ * us, not the command, so we stop when the command has stopped, for whatever reason, and not when
+ * it chose to take no notice. Going on needs nothing: SIGCONT is forwarded like other signals.
  */
 #include "session/session.h"
 
