@@ -106,6 +106,17 @@ def closed_streams_stay_closed():
 
 
 @test
+def what_is_meant_for_a_closed_stream_goes_nowhere_else():
+    with Place() as place:
+        report = place.file("r.json")
+        command = f"exec 2>&-; {tool.TOOL} run --report {report} -- sh -c ': >$TMPDIR/x'"
+        status = subprocess.run(["sh", "-c", command], env={**os.environ, "TMPDIR": place.tmp})
+        assert status.returncode == 0
+        with open(report) as file:
+            assert json.load(file)["leftovers"] == 1
+
+
+@test
 def a_reader_that_has_gone_changes_nothing():
     with Place() as place:
         read, write = os.pipe()
