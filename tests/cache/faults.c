@@ -54,9 +54,11 @@ static void use(pnx_cache *cache)
             free(thing);
         }
         pnx_auto_ref ref = pnx_cache_get(cache, &key);
+        (void)ref;
     }
     for (uint64_t key = 5000; key < 5010; key++) {
         pnx_auto_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
+        (void)ref;
     }
     (void)pnx_cache_each(cache, see, NULL);
     assert_int_equal(pnx_cache_resize(cache, 1000, NULL), PNX_OK);

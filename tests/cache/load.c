@@ -316,6 +316,7 @@ static pnx_status load_other(const void *key, pnx_cache_loaded *ret, void *conte
     pthread_barrier_wait(&both_load);
     pnx_error inner = {0};
     pnx_auto_ref ref = pnx_cache_load(recursive, &other, PNX_FOREVER, &inner);
+    (void)ref;
     if (inner.code == PNX_EDEADLOCK)
         atomic_fetch_add(&deadlocks, 1);
     *(uint64_t *)ret->value = other;
