@@ -271,8 +271,8 @@ PNX_API pnx_status pnx_complete(pnx_token token, pnx_status status);
 PNX_API pnx_status pnx_expire_at(pnx_registry *registry, pnx_id id, pnx_time when);
 /** The same, `span` from now. */
 PNX_API pnx_status pnx_expire_after(pnx_registry *registry, pnx_id id, pnx_duration span);
-/** Releases it when it was not touched for `span`, which is at most 52 days (else PNX_EINVAL) and
- *  counts from the last tick of the coarse clock; PNX_FOREVER cancels. */
+/** Releases it when it was not touched for `span`, which is at most 52 days (else PNX_EINVAL);
+ *  PNX_FOREVER cancels. */
 PNX_API pnx_status pnx_expire_idle(pnx_registry *registry, pnx_id id, pnx_duration span);
 /** It is in use: restarts its idle span. Cheap: the timer itself is moved when it fires. */
 PNX_API pnx_status pnx_touch(pnx_registry *registry, pnx_id id);

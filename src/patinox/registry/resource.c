@@ -408,6 +408,6 @@ pnx_status pnx_touch(pnx_registry *registry, pnx_id id)
     if (pnx__state_of(word) != PNX_LIVE)
         return PNX_EALREADY;
     /* If it is queued in this very moment, its waiting time is off by as little. */
-    atomic_store_explicit(&slot->since, pnx__tick_time(registry), memory_order_relaxed);
+    atomic_store_explicit(&slot->since, pnx__precise(registry), memory_order_relaxed);
     return PNX_OK;
 }
