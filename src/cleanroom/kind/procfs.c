@@ -3,10 +3,16 @@
 
 #include "kind/sys.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* A flag of the kernel's that /proc/…/stat shows in its ninth field. */
+#define PF_KTHREAD 0x00200000
+/* How often, a millisecond apart, we look at a process that is being executed. */
+#define EXEC_LOOKS 50
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -66,12 +72,13 @@ static bool parse_stat(char *text, struct pnx__proc_stat *ret)
     snprintf(ret->name, sizeof ret->name, "%s", name + 1);
     ret->state = end[2];
     char *at = end + 3;
-    uint64_t fields[19]; /* from the parent, the 4th of the line, to the start time, the 22nd */
+    uint64_t fields[19]; /* from the 4th of the line, the parent, to the 22nd, the start time */
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         fields[i] = strtoull(at, &at, 10);
     ret->parent = (pid_t)fields[0];
     ret->group = (pid_t)fields[1];
     ret->session = (pid_t)fields[2];
+    ret->kernel = fields[5] & PF_KTHREAD;
     ret->start_time = fields[18];
     return ret->start_time != 0 || ret->parent == 0;
 }
@@ -120,36 +127,61 @@ bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size)
     return snprintf(buffer, size, "%s", line) < (int)size;
 }
 
-bool pnx__proc_has_environment(pid_t pid, const char *entry)
+enum answer { NO, YES, NOTHING };
+
+/* NOTHING: there is no environment at all. */
+static enum answer search_environment(pid_t pid, const char *entry)
 {
     /* What is looked for may lie across two reads: the end of one is kept before the next. */
     char text[16384];
     size_t length = strlen(entry) + 1, kept = 1;
     if (length > sizeof text / 2)
-        return false;
+        return NO;
     int fd = open_of(pid, "environ");
     if (fd < 0)
-        return false;
+        return NO;
     text[0] = '\0'; /* an entry begins after a terminator, the first one too */
-    bool found = false;
-    for (;;) {
-        ssize_t got = read(fd, text + kept, sizeof text - kept);
-        if (got <= 0)
-            break;
+    enum answer answer = NOTHING;
+    ssize_t got;
+    while (answer != YES && (got = read(fd, text + kept, sizeof text - kept)) > 0) {
         size_t filled = kept + (size_t)got;
-        for (char *at = text; !found; at++) {
+        answer = NO;
+        for (char *at = text; answer != YES; at++) {
             at = memmem(at, filled - (size_t)(at - text), entry, length);
             if (!at)
                 break;
-            found = at > text && at[-1] == '\0';
+            if (at > text && at[-1] == '\0')
+                answer = YES;
         }
-        if (found)
-            break;
         kept = filled < length ? filled : length;
         memmove(text, text + filled - kept, kept);
     }
     pnx__close(fd);
-    return found;
+    return answer;
+}
+
+/*
+ * In the middle of execve(2), when its memory is new but its stack is not yet, a process shows
+ * neither environment nor arguments. One that was given no environment has arguments.
+ */
+static bool is_being_executed(pid_t pid)
+{
+    char argument[2];
+    struct pnx__proc_stat stat;
+    return read_of(pid, "cmdline", argument, sizeof argument) == 0 && pnx__proc_stat(pid, &stat) &&
+           !stat.kernel && stat.state != 'Z' && stat.state != 'X';
+}
+
+bool pnx__proc_has_environment(pid_t pid, const char *entry)
+{
+    /* The kernel tells nobody when it is over: it takes microseconds, so we look a few times. */
+    for (unsigned looks = 0; looks < EXEC_LOOKS; looks++) {
+        enum answer answer = search_environment(pid, entry);
+        if (answer != NOTHING || !is_being_executed(pid))
+            return answer == YES;
+        (void)poll(NULL, 0, 1);
+    }
+    return false;
 }
 
 pid_t pnx__proc_last_pid(void)

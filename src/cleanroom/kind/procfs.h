@@ -16,6 +16,7 @@ struct pnx__proc_stat {
     char name[64]; /* of the program, cut by the kernel */
     char state;    /* R, S, D, T, t, Z, X, … */
     pid_t parent, group, session;
+    bool kernel;         /* it is a thread of the kernel's own */
     uint64_t start_time; /* in clock ticks since boot */
     int64_t user;        /* that it runs as; root, if it may not be looked into */
 };
@@ -28,7 +29,10 @@ bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret);
 void pnx__proc_command(pid_t pid, char *buffer, size_t size);
 /** The path of its cgroup v2 as the kernel prints it, without newline. False: it has none. */
 bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size);
-/** Does its initial environment hold the entry "NAME=value"? False too when it may not be read. */
+/**
+ * Does its initial environment hold the entry "NAME=value"? False too when it may not be read. One
+ * that is just being executed has none for a moment, and no arguments: that is waited for.
+ */
 bool pnx__proc_has_environment(pid_t pid, const char *entry);
 /** The pid of the process that was started last, or -1. */
 pid_t pnx__proc_last_pid(void);
