@@ -9,5 +9,6 @@
 #include <cleanroom/report.h>
 #include <cleanroom/session.h>
 #include <cleanroom/tempdir.h>
+#include <cleanroom/thing.h>
 
 #endif

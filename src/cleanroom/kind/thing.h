@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/** @file thing.h  The sorts of things that the library knows; thing_kinds.c lists them. */
+#ifndef CLEANROOM_KIND_THING_H
+#define CLEANROOM_KIND_THING_H
+
+#include <cleanroom/thing.h>
+
+/** Codes in ledgers. Never change or reuse one. */
+enum pnx__thing_code {
+    PNX__CODE_TEMPDIR = 1,
+    PNX__CODE_CGROUP = 2,
+    PNX__CODE_PROCESS = 3,
+    PNX__CODE_SHM = 4,
+    PNX__CODE_SEMAPHORE = 5,
+    PNX__CODE_SYSV_SHM = 6,
+    PNX__CODE_SYSV_SEM = 7,
+    PNX__CODE_SYSV_MSG = 8,
+    PNX__CODE_MQUEUE = 9,
+    PNX__CODE_SOCKET = 10,   /* a path */
+    PNX__CODE_ABSTRACT = 11, /* an abstract socket */
+    PNX__CODE_PORT = 12,
+    PNX__CODE_MOUNT = 13,
+    PNX__CODE_LOOP = 14,
+    PNX__CODE_MAPPER = 15, /* device-mapper */
+    PNX__CODE_NETNS = 16,
+    PNX__CODE_LINK = 17,
+    PNX__CODE_COMMAND = 18, /* an undo hook */
+    PNX__CODE_CONTAINER = 19,
+    PNX__CODE_NETWORK = 20,
+    PNX__CODE_VOLUME = 21,
+    PNX__CODE_IMAGE = 22,
+    PNX__CODE_LIMITS = 23,
+    PNX__CODE_FILE = 24,
+};
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#include "kind/thing.h"
+
+#include <string.h>
+
+/* One line for each sort of thing; its file is named like it. */
+static const pnx_thing_kind *const kinds[] = {
+    NULL,
+};
+
+const pnx_thing_kind *const *pnx_thing_kinds(void)
+{
+    return kinds;
+}
+
+const pnx_thing_kind *pnx_thing_kind_of(uint16_t code)
+{
+    for (size_t i = 0; kinds[i]; i++)
+        if (kinds[i]->code == code)
+            return kinds[i];
+    return NULL;
+}
+
+const pnx_thing_kind *pnx_thing_kind_named(const char *name)
+{
+    for (size_t i = 0; kinds[i]; i++)
+        if (strcmp(kinds[i]->name, name) == 0)
+            return kinds[i];
+    return NULL;
+}
