@@ -45,6 +45,7 @@ typedef struct pnx_thing_info {
     pid_t creator;      /**< the process that made it, or that holds it; 0: not known */
     int64_t created;    /**< nanoseconds since 1970; 0: not known */
     uint64_t bytes;     /**< memory or disk that goes with it */
+    uint64_t socket;    /**< of sockets: the inode, by which those who hold it are found; else 0 */
 } pnx_thing_info;
 
 /** Called for each thing; false ends the listing. */
@@ -87,6 +88,12 @@ typedef struct pnx_thing_kind {
     pnx_status (*remove)(const char *name, const char *identity, pnx_time deadline, pnx_error *err);
     /** Visits everything of the sort that this process can see. PNX_OK; PNX_EUNSUPPORTED … */
     pnx_status (*list)(pnx_thing_visit_fn visit, void *context, pnx_error *err);
+    /**
+     * Asked when `find` leads to another one or to none: is the one with this identity there all
+     * the same, because a name may be shared, or is lost before the thing is? PNX_OK: it is;
+     * PNX_ENOTFOUND: it is gone; PNX_EFAILED. NULL: what its name does not lead to is gone.
+     */
+    pnx_status (*still)(const char *name, const char *identity, pnx_error *err);
 } pnx_thing_kind;
 
 /** The sort with this code, or this name, among those of the library; NULL: there is none. */

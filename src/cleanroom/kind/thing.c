@@ -94,6 +94,10 @@ pnx_status pnx_thing_made(pnx_thing *thing, pnx_error *err)
         status = thing->keeper.bind(thing->keeper.context, thing->token, thing->identity, err);
     if (status == PNX_OK)
         return PNX_OK;
+    if (status == PNX_ENOTFOUND && !thing->identity[0]) { /* somebody has removed it already */
+        pnx_thing_unmade(thing);
+        return status;
+    }
     if (thing->identity[0])
         (void)pnx_thing_remove(thing, pnx_time_after(pnx_monotonic_now(), PNX_S(5)), NULL, NULL);
     free(thing);
@@ -146,24 +150,28 @@ void pnx_thing_watch_by(pnx_thing *thing, pnx_outcome *outcome)
 
 /* PNX_OK: it is there; PNX_EALREADY: it is gone, though another may have its name. */
 static pnx_status look(const pnx_thing_kind *kind, const char *name, const char *identity,
-                       bool *ret_other, pnx_error *err)
+                       pnx_error *err)
 {
     char found[PNX_THING_IDENTITY_MAX];
     pnx_status status = kind->find(name, found, sizeof found, err);
-    *ret_other = status == PNX_OK && strcmp(found, identity) != 0;
-    if (status == PNX_ENOTFOUND || *ret_other) {
-        pnx_error_clear(err);
+    bool other = status == PNX_OK && strcmp(found, identity) != 0;
+    if (status != PNX_ENOTFOUND && !other)
+        return status;
+    pnx_error_clear(err);
+    if (!kind->still)
         return PNX_EALREADY;
-    }
-    return status;
+    status = kind->still(name, identity, err);
+    if (status != PNX_ENOTFOUND)
+        return status;
+    pnx_error_clear(err);
+    return PNX_EALREADY;
 }
 
 static pnx_status look_until_gone(const pnx_thing_kind *kind, const char *name,
                                   const char *identity, pnx_time deadline, pnx_error *err)
 {
-    bool other;
     for (pnx_duration pause = LOOK_AGAIN_FIRST;; pause *= 2) {
-        pnx_status status = look(kind, name, identity, &other, err);
+        pnx_status status = look(kind, name, identity, err);
         if (status != PNX_OK)
             return status == PNX_EALREADY ? PNX_OK : status;
         pnx_time next = pnx_time_after(pnx_monotonic_now(), pause);
@@ -177,8 +185,7 @@ static pnx_status look_until_gone(const pnx_thing_kind *kind, const char *name,
 static pnx_status remove_once(const pnx_thing_kind *kind, const char *name, const char *identity,
                               pnx_time deadline, pnx_fate *ret_fate, pnx_error *err)
 {
-    bool other;
-    pnx_status status = look(kind, name, identity, &other, err);
+    pnx_status status = look(kind, name, identity, err);
     *ret_fate = status == PNX_EALREADY ? PNX_FATE_ALREADY_GONE : PNX_FATE_STUCK;
     if (status != PNX_OK)
         return status == PNX_EALREADY ? PNX_OK : status;
