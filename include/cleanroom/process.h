@@ -36,7 +36,7 @@ struct pnx_limiter;
 /**
  * A process. A plain value: copies stand for the same process, one of them is closed.
  *
- * With PNX_ISOLATE_PID it has companions: the init of its pid namespace, which adopts and reaps
+ * With PNX_ISOLATE_PID it has a companion: the init of its pid namespace, which adopts and reaps
  * orphans and is a child of the caller too. The namespace lives as long as the value and the
  * calling process do: when the one is closed or the other dies, however it dies, the kernel kills
  * all that is in the namespace.
@@ -46,9 +46,7 @@ typedef struct pnx_process {
     pid_t pid;
     uint64_t start_time; /**< in clock ticks since boot: tells it from later ones of the same pid */
     uint32_t grace_ms;   /**< how long a guard's release waits between SIGTERM and SIGKILL */
-    pid_t init_pid;      /**< the init of its pid namespace; 0: none, and no descriptors below */
-    int init_pidfd;      /**< of the init; close-on-exec */
-    int init_life;       /**< the init ends when the last copy of this descriptor is closed */
+    int init_pidfd;      /**< of the init of its pid namespace; close-on-exec; 0: it has none */
 } pnx_process;
 
 /** The grace that spawn and open fill in. */
