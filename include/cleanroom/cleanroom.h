@@ -8,6 +8,7 @@
 #include <cleanroom/process.h>
 #include <cleanroom/report.h>
 #include <cleanroom/session.h>
+#include <cleanroom/shm.h>
 #include <cleanroom/tempdir.h>
 #include <cleanroom/thing.h>
 

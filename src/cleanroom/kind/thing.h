@@ -33,4 +33,7 @@ enum pnx__thing_code {
     PNX__CODE_FILE = 24,
 };
 
+extern const pnx_thing_kind pnx__thing_shm;
+extern const pnx_thing_kind pnx__thing_semaphore;
+
 #endif

@@ -5,6 +5,8 @@
 
 /* One line for each sort of thing; its file is named like it. */
 static const pnx_thing_kind *const kinds[] = {
+    &pnx__thing_shm,
+    &pnx__thing_semaphore,
     NULL,
 };
 
