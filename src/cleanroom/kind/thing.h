@@ -35,5 +35,8 @@ enum pnx__thing_code {
 
 extern const pnx_thing_kind pnx__thing_shm;
 extern const pnx_thing_kind pnx__thing_semaphore;
+extern const pnx_thing_kind pnx__thing_sysv_shm;
+extern const pnx_thing_kind pnx__thing_sysv_sem;
+extern const pnx_thing_kind pnx__thing_sysv_msg;
 
 #endif

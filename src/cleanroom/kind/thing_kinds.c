@@ -7,6 +7,9 @@
 static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_shm,
     &pnx__thing_semaphore,
+    &pnx__thing_sysv_shm,
+    &pnx__thing_sysv_sem,
+    &pnx__thing_sysv_msg,
     NULL,
 };
 
