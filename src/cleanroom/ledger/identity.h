@@ -42,10 +42,10 @@ PNX_MUST_CHECK pnx_status pnx__identity_parse(const char *text, struct pnx__iden
 bool pnx__identity_equal(const struct pnx__identity *a, const struct pnx__identity *b);
 
 /**
- * A pidfd of exactly that process, close-on-exec. PNX_EALREADY: it is dead, which is final: a zombie
- * too, and all that lived before the machine was started. PNX_EUNSUPPORTED: it lived in a pid
+ * A pidfd of exactly that process, close-on-exec. PNX_EALREADY: it is dead, which is final; so is a
+ * zombie, and all that lived before the machine was started. PNX_EUNSUPPORTED: it lived in a pid
  * namespace that cannot be seen from here, so nobody here can say. PNX_EFAILED: out of descriptors
- * and the like: nothing is known.
+ * and the like; nothing is known.
  */
 PNX_MUST_CHECK pnx_status pnx__identity_pidfd(const struct pnx__identity *identity, int *ret_pidfd,
                                               pnx_error *err);

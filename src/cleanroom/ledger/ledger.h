@@ -157,10 +157,10 @@ PNX_MUST_CHECK pnx_status pnx__ledger_lock(int dir_fd, const char *name, pnx_tim
 /* ---- SIGBUS ---------------------------------------------------------------------------------- */
 
 /**
- * For the main of a program: a write into a ledger that somebody else cuts short at that very moment
- * becomes an error of the write instead of the death of the process. Other causes of SIGBUS go
- * where they went before. Without it only a truncation that is older than a millisecond is sure to
- * be noticed in time. Once is enough; again does nothing.
+ * For the main of a program: a write into a ledger that somebody else cuts short at that very
+ * moment becomes an error of the write instead of the death of the process. Other causes of SIGBUS
+ * go where they went before. Without it only a truncation that is older than a millisecond is sure
+ * to be noticed in time. Once is enough; again does nothing.
  */
 PNX_MUST_CHECK pnx_status pnx__ledger_catch_sigbus(pnx_error *err);
 
