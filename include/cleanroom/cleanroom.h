@@ -4,6 +4,7 @@
 #define CLEANROOM_CLEANROOM_H
 
 #include <cleanroom/cgroup.h>
+#include <cleanroom/mqueue.h>
 #include <cleanroom/outcome.h>
 #include <cleanroom/process.h>
 #include <cleanroom/report.h>

@@ -38,5 +38,6 @@ extern const pnx_thing_kind pnx__thing_semaphore;
 extern const pnx_thing_kind pnx__thing_sysv_shm;
 extern const pnx_thing_kind pnx__thing_sysv_sem;
 extern const pnx_thing_kind pnx__thing_sysv_msg;
+extern const pnx_thing_kind pnx__thing_mqueue;
 
 #endif

@@ -10,6 +10,7 @@ static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_sysv_shm,
     &pnx__thing_sysv_sem,
     &pnx__thing_sysv_msg,
+    &pnx__thing_mqueue,
     NULL,
 };
 
