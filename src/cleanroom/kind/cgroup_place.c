@@ -25,14 +25,26 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+/* Is `word` one of those that commas separate? */
+static bool names(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = list; (at = strstr(at, word)); at += length)
+        if ((at == list || at[-1] == ',') && strchr(",\n:", at[length]))
+            return true;
+    return false;
+}
+
 /*
  * "36 35 0:30 ROOT MOUNTPOINT rw,… - cgroup2 cgroup2 rw": ROOT is what of the hierarchy is mounted
- * there. `ret_root` and `ret_mount` point into `line`.
+ * there. `ret_root` and `ret_mount` point into `line`. With a controller: "… - cgroup cgroup
+ * rw,memory".
  */
-static bool parse_mount(char *line, char **ret_root, char **ret_mount)
+static bool parse_mount(char *line, const char *controller, char **ret_root, char **ret_mount)
 {
-    char *type = strstr(line, " - cgroup2 ");
-    if (!type)
+    char *type = strstr(line, controller ? " - cgroup " : " - cgroup2 ");
+    const char *options = type ? strrchr(type, ' ') : NULL;
+    if (!type || (controller && !names(options + 1, controller)))
         return false;
     *type = '\0';
     char *rest = NULL;
@@ -48,12 +60,35 @@ static bool parse_mount(char *line, char **ret_root, char **ret_mount)
     return true;
 }
 
+/* "4:memory:/PATH" of our own. */
+static bool own_v1(const char *controller, char *ret, size_t size)
+{
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    char *line = NULL;
+    size_t room = 0;
+    bool found = false;
+    while (file && !found && getline(&line, &room, file) > 0) {
+        char *list = strchr(line, ':');
+        char *path = list ? strchr(list + 1, ':') : NULL;
+        if (!path || !names(list + 1, controller))
+            continue;
+        path[1 + strcspn(path + 1, "\n")] = '\0';
+        found = snprintf(ret, size, "%s", path + 1) < (int)size;
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return found;
+}
+
 /* The directory of our own cgroup beneath this mount, if it can be seen there. */
-static void locate_own(struct pnx__cgroup_place *place)
+static void locate_own(struct pnx__cgroup_place *place, const char *controller)
 {
     size_t length = strcmp(place->root, "/") == 0 ? 0 : strlen(place->root);
     place->own_dir[0] = '\0';
-    if (!pnx__proc_cgroup(getpid(), place->own, sizeof place->own) || strstr(place->own, "/.."))
+    bool known = controller ? own_v1(controller, place->own, sizeof place->own)
+                            : pnx__proc_cgroup(getpid(), place->own, sizeof place->own);
+    if (!known || strstr(place->own, "/.."))
         return;
     const char *below = place->own + length;
     if (strncmp(place->own, place->root, length) != 0 || (*below != '/' && *below != '\0'))
@@ -65,7 +100,7 @@ static void locate_own(struct pnx__cgroup_place *place)
         place->own_dir[0] = '\0';
 }
 
-pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err)
+static pnx_status find(const char *controller, struct pnx__cgroup_place *ret, pnx_error *err)
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
     if (!file)
@@ -75,17 +110,30 @@ pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err)
     bool found = false;
     while (!found && getline(&line, &size, file) > 0) {
         char *root, *mount;
-        if (!parse_mount(line, &root, &mount) || strlen(mount) >= PATH_MAX ||
+        if (!parse_mount(line, controller, &root, &mount) || strlen(mount) >= PATH_MAX ||
             strlen(root) >= PATH_MAX)
             continue;
         found = true;
         memcpy(ret->mount, mount, strlen(mount) + 1);
         memcpy(ret->root, root, strlen(root) + 1);
-        locate_own(ret);
+        locate_own(ret, controller);
     }
     free(line);
     fclose(file);
+    if (!found && controller)
+        return pnx_fail(err, PNX_EUNSUPPORTED, "no cgroup v1 is mounted for %s", controller);
     if (!found)
         return pnx_fail(err, PNX_EUNSUPPORTED, "no cgroup v2 is mounted");
     return PNX_OK;
+}
+
+pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err)
+{
+    return find(NULL, ret, err);
+}
+
+pnx_status pnx__cgroup_find_v1(const char *controller, struct pnx__cgroup_place *ret,
+                               pnx_error *err)
+{
+    return find(controller, ret, err);
 }

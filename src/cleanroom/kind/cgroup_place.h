@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/** @file cgroup_place.h  Where in the hierarchy a cgroup of ours may go. */
+/** @file cgroup_place.h  Where in a hierarchy a cgroup of ours may go. */
 #ifndef CLEANROOM_KIND_CGROUP_PLACE_H
 #define CLEANROOM_KIND_CGROUP_PLACE_H
 
@@ -7,7 +7,7 @@
 #include <patinox/base.h>
 
 struct pnx__cgroup_place {
-    char mount[PATH_MAX]; /* where cgroup v2 is mounted */
+    char mount[PATH_MAX]; /* where the hierarchy is mounted */
     char root[PATH_MAX];  /* what of the hierarchy is mounted there, as /proc/…/cgroup names it */
     char own[PATH_MAX];   /* the caller's own cgroup, as /proc/self/cgroup names it; … */
     char own_dir[PATH_MAX]; /* … and its directory; empty: not visible here */
@@ -15,5 +15,8 @@ struct pnx__cgroup_place {
 
 /** Reads it from /proc. PNX_EUNSUPPORTED: cgroup v2 is not mounted. */
 pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err);
+/** The same for the v1 hierarchy of a controller. PNX_EUNSUPPORTED: that is not mounted. */
+pnx_status pnx__cgroup_find_v1(const char *controller, struct pnx__cgroup_place *ret,
+                               pnx_error *err);
 
 #endif

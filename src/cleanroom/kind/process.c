@@ -31,8 +31,38 @@ pnx_status pnx_process_open(pid_t pid, pnx_process *ret, pnx_error *err)
     return pnx_fail(err, PNX_ENOTFOUND, "process %d has ended", (int)pid);
 }
 
+/* ---- its pid namespace ----------------------------------------------------------------------- */
+
+/*
+ * The init is a child of ours. It has ended only when all in its namespace have, and were reaped:
+ * the kernel sees to that, so nothing needs to be looked for. The command, whose parent we are, it
+ * cannot reap for us.
+ */
+pnx_status pnx_process_end_namespace(pnx_process *process, pnx_time deadline, pnx_error *err)
+{
+    if (process->init_pidfd <= 0)
+        return PNX_OK;
+    (void)pnx__pidfd_signal(process->init_pidfd, SIGKILL);
+    if (process->pidfd >= 0)
+        (void)pnx_process_wait(process, deadline, NULL);
+    struct pollfd fd = {.fd = process->init_pidfd, .events = POLLIN};
+    if (pnx__poll(&fd, 1, deadline) <= 0)
+        return pnx_fail(err, PNX_ETIMEOUT,
+                        "the pid namespace of process %d is still there after its init was killed",
+                        (int)process->pid);
+    (void)waitid(PNX__P_PIDFD, (id_t)process->init_pidfd, NULL, WEXITED | WNOHANG);
+    pnx__close(process->init_pidfd);
+    process->init_pidfd = 0;
+    return PNX_OK;
+}
+
 void pnx_process_close(pnx_process *process)
 {
+    pnx_time deadline = pnx_time_after(pnx_monotonic_now(), AFTER_KILL);
+    if (pnx_process_end_namespace(process, deadline, NULL) != PNX_OK) {
+        pnx__close(process->init_pidfd);
+        process->init_pidfd = 0;
+    }
     pnx__close(process->pidfd);
     process->pidfd = -1;
 }
@@ -124,8 +154,13 @@ static pnx_status release_process(void *value, const pnx_release *why)
     pnx_process process;
     memcpy(&process, value, sizeof process);
     pnx_status status = pnx_process_end(&process, PNX_MS(process.grace_ms), NULL, NULL);
+    pnx_time deadline = pnx_time_after(pnx_monotonic_now(), AFTER_KILL);
+    if (status == PNX_OK)
+        status = pnx_process_end_namespace(&process, deadline, NULL);
     if (status == PNX_OK)
         pnx_process_close(&process);
+    else
+        memcpy(value, &process, sizeof process);
     return status;
 }
 

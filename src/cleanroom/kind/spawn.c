@@ -3,27 +3,14 @@
 #include <cleanroom/process.h>
 
 #include "kind/procfs.h"
+#include "kind/spawn.h"
 #include "kind/sys.h"
 
-#include <signal.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
-
-/* All that the child needs, made before it exists: between fork and exec it must not allocate. */
-struct plan {
-    const char *const *argv;
-    char **environment;
-    sigset_t mask;
-    int report;     /* where the child says what went wrong; closed by a successful exec */
-    int cgroup_dir; /* -1: none, or the child was born there */
-};
-
-/* What the child reports. */
-struct failure {
-    enum { IN_EXEC, IN_CGROUP } stage;
-    int number;
-};
 
 /* ---- environment ----------------------------------------------------------------------------- */
 
@@ -64,50 +51,15 @@ static char **merge(const char *const *base, const char *const *set)
     return merged;
 }
 
-/* ---- in the child ---------------------------------------------------------------------------- */
-
-/* Handlers of ours must not run in the child once its mask is open. What is ignored stays so. */
-static void forget_handlers(void)
-{
-    for (int number = 1; number < NSIG; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) != 0)
-            continue;
-        if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
-            continue;
-        signal(number, SIG_DFL);
-    }
-}
-
-static _Noreturn void give_up(const struct plan *plan, int stage)
-{
-    struct failure failure = {.stage = stage, .number = errno};
-    (void)!write(plan->report, &failure, sizeof failure);
-    _exit(127);
-}
-
-static _Noreturn void become(const struct plan *plan)
-{
-    if (plan->cgroup_dir >= 0) {
-        int procs = openat(plan->cgroup_dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-        if (procs < 0 || write(procs, "0", 1) != 1)
-            give_up(plan, IN_CGROUP);
-    }
-    sigprocmask(SIG_SETMASK, &plan->mask, NULL);
-    execvpe(plan->argv[0], (char *const *)plan->argv, plan->environment);
-    give_up(plan, IN_EXEC);
-}
-
-/* ---- in the parent --------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------- */
 
 /* Where clone3(2) is missing or filtered: the child moves by itself, before it is executed. */
-static pid_t start_by_fork(struct plan *plan, int cgroup_dir, int *ret_pidfd)
+static pid_t start_by_fork(struct pnx__plan *plan, int *ret_pidfd)
 {
-    plan->cgroup_dir = cgroup_dir;
     pid_t pid = _Fork();
     if (pid == 0) {
-        forget_handlers();
-        become(plan);
+        pnx__spawn_forget_handlers();
+        pnx__spawn_become(plan);
     }
     if (pid < 0)
         return -1;
@@ -123,27 +75,39 @@ static pid_t start_by_fork(struct plan *plan, int cgroup_dir, int *ret_pidfd)
 
 /*
  * Born in its cgroup: there is no moment at which it could fork outside of it, and nothing has to
- * be moved, which would cost the machine an RCU grace period.
+ * be moved, which would cost the machine an RCU grace period. An usher stays out of it: limits are
+ * for the command.
  */
-static pid_t start(struct plan *plan, int cgroup_dir, int *ret_pidfd)
+static pid_t start(struct pnx__plan *plan, int *ret_pidfd)
 {
+    int cgroup_dir = plan->isolation.isolate & PNX_ISOLATE_PID ? -1 : plan->cgroup_dir;
     struct clone_args args = {
         .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND | (cgroup_dir >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uintptr_t)ret_pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = cgroup_dir >= 0 ? (uint64_t)cgroup_dir : 0,
     };
-    plan->cgroup_dir = -1;
     pid_t pid = pnx__clone3(&args);
-    if (pid == 0)
-        become(plan);
+    if (pid == 0) {
+        if (cgroup_dir >= 0)
+            plan->cgroup_dir = -1;
+        pnx__spawn_become(plan);
+    }
     if (pid < 0 && (errno == ENOSYS || errno == EPERM || errno == E2BIG || errno == EINVAL))
-        return start_by_fork(plan, cgroup_dir, ret_pidfd);
+        return start_by_fork(plan, ret_pidfd);
     return pid;
 }
 
-static pnx_status explain_exec(const char *name, int number, pnx_error *err)
+/* ---- what it tells --------------------------------------------------------------------------- */
+
+static pnx_status explain_exec(const struct pnx__plan *plan, int number, pnx_error *err)
 {
+    const char *name = plan->argv[0];
+    errno = number;
+    if (number == ENOENT && (plan->isolation.isolate & PNX_ISOLATE_TMP) &&
+        pnx__isolate_hides(name) && access(name, F_OK) == 0)
+        return pnx_fail(err, PNX_ENOTFOUND,
+                        "cannot run '%s': it lies in the /tmp that --isolate tmp hides", name);
     errno = number;
     if (number == ENOENT && !strchr(name, '/'))
         return pnx_fail(err, PNX_ENOTFOUND, "cannot run '%s': not found in PATH", name);
@@ -161,58 +125,183 @@ static pnx_status explain_exec(const char *name, int number, pnx_error *err)
     return pnx_fail(err, PNX_EUNSUPPORTED, "cannot run '%s': %m", name);
 }
 
-/* Waits for the child's exec to close the pipe, or for its report. */
-static pnx_status await_exec(int pipe, const char *name, pnx_error *err)
+static pnx_status explain(const struct pnx__plan *plan, const struct pnx__told *told,
+                          pnx_error *err)
 {
-    struct failure failure;
-    ssize_t got;
-    do
-        got = read(pipe, &failure, sizeof failure);
-    while (got < 0 && errno == EINTR);
-    if (got != sizeof failure)
-        return PNX_OK;
-    if (failure.stage == IN_EXEC)
-        return explain_exec(name, failure.number, err);
-    errno = failure.number;
-    return pnx_fail(err, PNX_EBUSY, "cannot put '%s' into its cgroup: %m", name);
+    const char *name = plan->argv[0];
+    errno = told->number;
+    switch (told->what) {
+    case PNX__TOLD_EXEC:
+        return explain_exec(plan, told->number, err);
+    case PNX__TOLD_CGROUP:
+        return pnx_fail(err, PNX_EBUSY, "cannot put '%s' into its cgroup: %m", name);
+    case PNX__TOLD_LIMITS:
+        return pnx_fail(err, PNX_ELIMIT, "cannot hold '%s' to its limits: %m", name);
+    case PNX__TOLD_ISOLATE:
+        return pnx__isolate_explain(&plan->isolation, told->stage, told->number, name, err);
+    default:
+        return pnx_fail(err, PNX_EFAILED, "cannot run '%s': its start was cut short", name);
+    }
 }
 
-static pnx_status start_and_await(struct plan *plan, const pnx_command *command, pnx_process *ret,
-                                  pnx_error *err)
+/* What one start came to. */
+struct start {
+    bool failed;
+    struct pnx__told failure; /* the first */
+    pid_t init, command;      /* 0: there is none, or no usher told */
+    int disk;
+};
+
+/* One message, with the descriptor that may come with it. */
+static ssize_t receive(int channel, struct pnx__told *ret, int *ret_fd)
 {
-    const char *name = command->argv[0];
-    int cgroup_dir = command->cgroup ? pnx_cgroup_fd(command->cgroup) : -1;
+    struct iovec part = {.iov_base = ret, .iov_len = sizeof *ret};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = sizeof control,
+    };
+    ssize_t got;
+    do
+        got = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (rights && rights->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fd, CMSG_DATA(rights), sizeof *ret_fd);
+    return got;
+}
+
+/* Listens until exec, or the end of all that have the other end of the socket, closes it. */
+static struct start listen_to(int channel)
+{
+    struct start start = {.disk = -1};
+    struct pnx__told told;
+    while (receive(channel, &told, &start.disk) == sizeof told) {
+        if (told.what == PNX__TOLD_PIDS) {
+            start.init = told.init > 0 ? told.init : 0;
+            start.command = told.command > 0 ? told.command : 0;
+        } else if (told.what != PNX__TOLD_DISK && !start.failed) {
+            start.failed = true;
+            start.failure = told;
+        }
+    }
+    return start;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* 0 says "none": should the descriptor be that, it becomes another. */
+static int open_init(pid_t pid)
+{
+    int pidfd = pnx__pidfd_open(pid);
+    if (pidfd != 0)
+        return pidfd;
+    int moved = fcntl(pidfd, F_DUPFD_CLOEXEC, 1);
+    pnx__close(pidfd);
+    return moved;
+}
+
+static void reap(pid_t pid)
+{
+    (void)waitid(P_PID, (id_t)pid, NULL, WEXITED);
+}
+
+/* The usher is done; what it started takes its place. These are children of ours, not waited for:
+ * their pids are still their own. */
+static bool take_from_usher(const struct start *start, pnx_process *process)
+{
+    (void)waitid(PNX__P_PIDFD, (id_t)process->pidfd, NULL, WEXITED);
+    pnx_process_close(process);
+    process->pid = start->command;
+    process->pidfd = start->command ? pnx__pidfd_open(start->command) : -1;
+    process->init_pidfd = start->init ? open_init(start->init) : 0;
+    if (process->pidfd >= 0 && process->init_pidfd > 0)
+        return true;
+    if (start->init)
+        kill(start->init, SIGKILL);
+    if (start->command)
+        reap(start->command);
+    if (start->init)
+        reap(start->init);
+    pnx__close(process->pidfd);
+    if (process->init_pidfd > 0)
+        pnx__close(process->init_pidfd);
+    *process = (pnx_process){.pidfd = -1};
+    return false;
+}
+
+static pnx_status finish(const struct pnx__plan *plan, const struct start *start,
+                         pnx_process *process, pnx_error *err)
+{
+    if ((plan->isolation.isolate & PNX_ISOLATE_PID) && !take_from_usher(start, process)) {
+        struct pnx__told cut_short = {.what = PNX__TOLD_PIDS};
+        return explain(plan, start->failed ? &start->failure : &cut_short, err);
+    }
+    if (start->failed) {
+        pnx_process_wait(process, PNX_FOREVER, NULL);
+        pnx_process_close(process);
+        return explain(plan, &start->failure, err);
+    }
+    struct pnx__proc_stat about;
+    if (pnx__proc_stat(process->pid, &about))
+        process->start_time = about.start_time;
+    return PNX_OK;
+}
+
+static pnx_status explain_start(const struct pnx__plan *plan, const pnx_command *command,
+                                pnx_error *err)
+{
+    bool of_cgroup = plan->cgroup_dir >= 0 && errno != EAGAIN && errno != ENOMEM;
+    if (of_cgroup && !(plan->isolation.isolate & PNX_ISOLATE_PID))
+        return pnx_fail(err, PNX_EBUSY, "cannot start '%s' in cgroup %s: %m", plan->argv[0],
+                        pnx_cgroup_path(command->cgroup));
+    return pnx_fail(err, PNX_EFAILED, "cannot run '%s': no process: %m", plan->argv[0]);
+}
+
+static pnx_status start_and_await(struct pnx__plan *plan, const pnx_command *command,
+                                  pnx_process *ret, pnx_error *err)
+{
     int ends[2], pidfd = -1;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return pnx_fail(err, PNX_EFAILED, "cannot run '%s': no pipe: %m", name);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return pnx_fail(err, PNX_EFAILED, "cannot run '%s': no socket: %m", plan->argv[0]);
     plan->report = ends[1];
 
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &plan->mask);
-    pid_t pid = start(plan, cgroup_dir, &pidfd);
+    pid_t pid = start(plan, &pidfd);
     int number = errno;
     pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
         errno = number;
-        if (cgroup_dir >= 0 && number != EAGAIN && number != ENOMEM)
-            return pnx_fail(err, PNX_EBUSY, "cannot start '%s' in cgroup %s: %m", name,
-                            pnx_cgroup_path(command->cgroup));
-        return pnx_fail(err, PNX_EFAILED, "cannot run '%s': no process: %m", name);
+        return explain_start(plan, command, err);
     }
 
-    pnx_status status = await_exec(ends[0], name, err);
+    struct start start = listen_to(ends[0]);
     close(ends[0]);
-    *ret = (pnx_process){.pidfd = pidfd, .pid = pid, .grace_ms = PNX_PROCESS_GRACE_MS};
-    struct pnx__proc_stat about;
-    if (pnx__proc_stat(pid, &about))
-        ret->start_time = about.start_time;
-    if (status != PNX_OK) {
-        pnx_process_wait(ret, PNX_FOREVER, NULL);
-        pnx_process_close(ret);
-    }
+    pnx_process process = {.pidfd = pidfd, .pid = pid, .grace_ms = PNX_PROCESS_GRACE_MS};
+    pnx_status status = finish(plan, &start, &process, err);
+    if (status == PNX_OK)
+        *ret = process;
+    if (status == PNX_OK && command->limiter && start.disk >= 0)
+        pnx__limiter_hold_disk(command->limiter, start.disk);
+    else
+        pnx__close(start.disk);
+    return status;
+}
+
+static pnx_status spawn(const pnx_command *command, struct pnx__plan *plan, pnx_process *ret,
+                        pnx_error *err)
+{
+    uint64_t disk = command->limiter ? pnx__limiter_disk(command->limiter) : 0;
+    pnx_status status = pnx__isolation_plan(command, disk, &plan->isolation, err);
+    if (status == PNX_OK)
+        status = start_and_await(plan, command, ret, err);
+    pnx__isolation_done(&plan->isolation);
     return status;
 }
 
@@ -223,10 +312,14 @@ pnx_status pnx_process_spawn(const pnx_command *command, pnx_process *ret, pnx_e
     const char *const *base = command->environment;
     if (!base)
         base = (const char *const *)environ;
-    struct plan plan = {.argv = command->argv, .environment = merge(base, command->set)};
+    struct pnx__plan plan;
+    plan.argv = command->argv;
+    plan.environment = merge(base, command->set);
+    plan.cgroup_dir = command->cgroup ? pnx_cgroup_fd(command->cgroup) : -1;
+    plan.limiter = command->limiter;
     if (!plan.environment)
         return pnx_fail(err, PNX_ENOMEM, "no memory to run '%s'", command->argv[0]);
-    pnx_status status = start_and_await(&plan, command, ret, err);
+    pnx_status status = spawn(command, &plan, ret, err);
     free(plan.environment);
     return status;
 }

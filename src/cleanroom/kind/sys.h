@@ -37,6 +37,18 @@ static inline pid_t pnx__clone3(struct clone_args *args)
     return (pid_t)syscall(SYS_clone3, args, sizeof *args);
 }
 
+/** What is mounted at `path`, as a mount that is nowhere yet (OPEN_TREE_CLONE). Close-on-exec. */
+static inline int pnx__open_tree(const char *path)
+{
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path, 1 | O_CLOEXEC);
+}
+
+/** Puts such a mount over `path` (MOVE_MOUNT_F_EMPTY_PATH). */
+static inline int pnx__move_mount(int fd, const char *path)
+{
+    return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, path, 4);
+}
+
 static inline ssize_t pnx__getdents(int fd, void *buffer, size_t size)
 {
     return syscall(SYS_getdents64, fd, buffer, size);
