@@ -199,7 +199,6 @@ int pnx__isolate_mount_proc(void)
 _Noreturn void pnx__isolate_be_init(int supervisor)
 {
     (void)setsid();
-    (void)prctl(PR_SET_NAME, "cleanroom-init");
     (void)!chdir("/");
     if (supervisor > 0)
         (void)close_range(0, (unsigned)supervisor - 1, 0);

@@ -112,6 +112,8 @@ static _Noreturn void usher(struct pnx__plan *plan)
 {
     if (unshare(CLONE_NEWPID) != 0)
         give_up(plan, PNX__TOLD_ISOLATE, PNX__IN_PID);
+    (void)prctl(PR_SET_NAME,
+                "cleanroom-init"); /* so that it never has another; exec sets its own */
     struct pnx__told told = {.what = PNX__TOLD_PIDS};
     told.init = start_init(plan);
     told.command = told.init > 0 ? start_command(plan) : -1;
