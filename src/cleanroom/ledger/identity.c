@@ -94,7 +94,7 @@ static pnx_status dead(pid_t pid, pnx_error *err)
     return pnx_fail(err, PNX_EALREADY, "process %d is dead", (int)pid);
 }
 
-/* The descriptor was opened before /proc is read, and is alive after: so both are of one process. */
+/* The descriptor is opened before /proc is read and alive after: both are of one process. */
 static pnx_status fill(pid_t pid, int pidfd, struct pnx__identity *ret, pnx_error *err)
 {
     struct pnx__identity identity = {.pid = pid, .handle = handle_of(pidfd)};

@@ -49,7 +49,7 @@ struct pnx__ledger {
     int guard;       /* its place in the table of sigbus.c, or -1 */
 };
 
-/** Header, first allocation, mapping. The ledger is locked or not yet shared in all that follows. */
+/** Allocates and maps. The ledger is locked, or not yet shared, in all that follows. */
 pnx_status pnx__ledger_map(pnx__ledger *ledger, size_t size, pnx_error *err);
 /** `slots` more, besides all that was promised. Fails before anything was changed. */
 pnx_status pnx__ledger_make_room(pnx__ledger *ledger, uint32_t slots, pnx_error *err);

@@ -8,6 +8,7 @@
 #include "kind/sys.h"
 #include "ledger/internal.h"
 
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -80,33 +81,6 @@ pnx_status pnx__ledger_map(pnx__ledger *ledger, size_t size, pnx_error *err)
     return PNX_OK;
 }
 
-static pnx_status grow(pnx__ledger *ledger, size_t least, pnx_error *err)
-{
-    size_t size = ledger->size;
-    while (size < least)
-        size += size < PNX__LEDGER_STEP_MAX ? size : PNX__LEDGER_STEP_MAX;
-    if (size > PNX__LEDGER_SIZE_MAX)
-        return pnx_fail(err, PNX_ELIMIT,
-                        "the ledger %s has reached its largest size, %u MiB: start "
-                        "a new session",
-                        ledger->path, (unsigned)(PNX__LEDGER_SIZE_MAX >> 20));
-    if (allocate(ledger->fd, ledger->size, size) != 0)
-        return no_room(ledger, err);
-    void *map = mremap(ledger->map, ledger->size, size, MREMAP_MAYMOVE);
-    if (map == MAP_FAILED)
-        return pnx_fail(err, PNX_ENOMEM, "cannot map more of the ledger %s: %m", ledger->path);
-    ledger->map = map;
-    ledger->size = size;
-    pnx__sigbus_moved(ledger->guard, map, size);
-    return PNX_OK;
-}
-
-pnx_status pnx__ledger_make_room(pnx__ledger *ledger, uint32_t slots, pnx_error *err)
-{
-    uint64_t least = ((uint64_t)ledger->tail + ledger->promised + slots) * PNX__LEDGER_SLOT;
-    return PNX_LIKELY(least <= ledger->size) ? PNX_OK : grow(ledger, (size_t)least, err);
-}
-
 /* ---- before a store -------------------------------------------------------------------------- */
 
 pnx_status pnx__ledger_give_up(pnx__ledger *ledger, const char *what, pnx_error *err)
@@ -118,6 +92,7 @@ pnx_status pnx__ledger_give_up(pnx__ledger *ledger, const char *what, pnx_error 
                     ledger->path, what);
 }
 
+/* Its header is read only once it is known to be there. */
 static pnx_status look(pnx__ledger *ledger, int64_t now, pnx_error *err)
 {
     if (getpid() != ledger->owner)
@@ -130,6 +105,8 @@ static pnx_status look(pnx__ledger *ledger, int64_t now, pnx_error *err)
         return pnx__ledger_give_up(ledger, "cut short", err);
     if (about.st_nlink == 0)
         return pnx__ledger_give_up(ledger, "removed", err);
+    if (memcmp(ledger->map, PNX__LEDGER_MAGIC, sizeof PNX__LEDGER_MAGIC - 1) != 0)
+        return pnx__ledger_give_up(ledger, "overwritten", err);
     ledger->checked = now;
     return PNX_OK;
 }
@@ -164,4 +141,37 @@ pnx_status pnx__ledger_ready(pnx__ledger *ledger, uint32_t slots, int64_t now, p
     if (status == PNX_OK && end > ledger->populated)
         status = pnx__ledger_populate(ledger, end, err);
     return status;
+}
+
+/* ---- growing --------------------------------------------------------------------------------- */
+
+static pnx_status grow(pnx__ledger *ledger, size_t least, pnx_error *err)
+{
+    size_t size = ledger->size;
+    while (size < least)
+        size += size < PNX__LEDGER_STEP_MAX ? size : PNX__LEDGER_STEP_MAX;
+    if (size > PNX__LEDGER_SIZE_MAX)
+        return pnx_fail(err, PNX_ELIMIT,
+                        "the ledger %s has reached its largest size, %u MiB: start "
+                        "a new session",
+                        ledger->path, (unsigned)(PNX__LEDGER_SIZE_MAX >> 20));
+    /* Or what somebody has cut off would come back, as zeros. */
+    pnx_status status = look(ledger, ledger->checked, err);
+    if (status)
+        return status;
+    if (allocate(ledger->fd, ledger->size, size) != 0)
+        return no_room(ledger, err);
+    void *map = mremap(ledger->map, ledger->size, size, MREMAP_MAYMOVE);
+    if (map == MAP_FAILED)
+        return pnx_fail(err, PNX_ENOMEM, "cannot map more of the ledger %s: %m", ledger->path);
+    ledger->map = map;
+    ledger->size = size;
+    pnx__sigbus_moved(ledger->guard, map, size);
+    return PNX_OK;
+}
+
+pnx_status pnx__ledger_make_room(pnx__ledger *ledger, uint32_t slots, pnx_error *err)
+{
+    uint64_t least = ((uint64_t)ledger->tail + ledger->promised + slots) * PNX__LEDGER_SLOT;
+    return PNX_LIKELY(least <= ledger->size) ? PNX_OK : grow(ledger, (size_t)least, err);
 }

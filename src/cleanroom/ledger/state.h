@@ -46,9 +46,13 @@ PNX_MUST_CHECK pnx_status pnx__state_each_session(int state_fd, pnx__state_visit
                                                   void *context, pnx_error *err);
 /**
  * Removes the regular files of a session, its ledger last, then its directory. PNX_EALREADY: there
- * is none. PNX_EBUSY: it is only just being made (its ledger has not begun, and whoever makes it
- * lives); the maker itself closes its descriptor first. PNX_EFAILED: something else is in it, then
- * nothing was removed; or it is not ours.
+ * is none. PNX_EBUSY: it is just being made, which means that its ledger has not begun and that its
+ * maker lives, or removed by somebody else. PNX_EFAILED: something else is in it, then nothing was
+ * removed; or it is not ours.
+ *
+ * It is asked by a lock on the directory whether the maker lives. So the maker itself closes its
+ * descriptor before (and its ledger), and cleaners elect each other by a lock of another name than
+ * ".".
  */
 PNX_MUST_CHECK pnx_status pnx__state_session_remove(int state_fd, pnx_id id, pnx_error *err);
 

@@ -207,7 +207,12 @@ static pnx_status go_through(int dir_fd, name_fn visit, struct removal *removal,
 {
     int error;
     char path[PNX__PATH_SIZE];
-    if (lseek(dir_fd, 0, SEEK_SET) < 0 || (!each_name(dir_fd, visit, removal, &error) && error))
+    if (lseek(dir_fd, 0, SEEK_SET) < 0)
+        return pnx_fail(err, PNX_EFAILED, "cannot read %s: %m", pnx__file_path(dir_fd, ".", path));
+    if (!each_name(dir_fd, visit, removal, &error) && error == ENOENT)
+        return PNX_EALREADY; /* somebody else was faster */
+    errno = error;
+    if (error)
         return pnx_fail(err, PNX_EFAILED, "cannot read %s: %m", pnx__file_path(dir_fd, ".", path));
     if (removal->stranger[0])
         return pnx_fail(err, PNX_EFAILED,
@@ -236,7 +241,7 @@ static pnx_status check_begun(int dir_fd, pnx_error *err)
         return PNX_OK;
     if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
         return PNX_OK;
-    return pnx_fail(err, PNX_EBUSY, "the session %s is only just being made",
+    return pnx_fail(err, PNX_EBUSY, "the session %s is just being made or removed by somebody",
                     pnx__file_path(dir_fd, ".", path));
 }
 
