@@ -4,8 +4,8 @@
  * without the lock. Who comes meanwhile waits; when it is over one of those leads the next one. So
  * 64 callers at a time need two or three calls, not 64.
  *
- * A sync that failed is final: the kernel has forgotten what it could not write, and a later success
- * would say nothing of it.
+ * A sync that failed is final: the kernel has forgotten what it could not write, and a later one
+ * that succeeds would say nothing of it.
  */
 #include "kind/sys.h"
 #include "ledger/internal.h"
