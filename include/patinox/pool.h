@@ -72,7 +72,8 @@ typedef struct pnx_pool_manager {
 typedef enum pnx_pool_event_type {
     PNX_POOL_CREATED = 0,
     PNX_POOL_CREATE_FAILED,
-    PNX_POOL_CREATE_LATE,   /**< past its deadline, and still running */
+    PNX_POOL_CREATE_LATE,   /**< past its deadline, and still running: another may begin */
+    PNX_POOL_CHECK_LATE,    /**< the same of a validate or a reset */
     PNX_POOL_INVALID,       /**< did not pass validation: destroyed */
     PNX_POOL_RESET_FAILED,  /**< destroyed */
     PNX_POOL_BROKEN,        /**< returned as broken: destroyed */
@@ -98,10 +99,10 @@ typedef struct pnx_pool_event {
     pnx_pool *pool;
     pnx_time time;
     pnx_id id;              /**< of the resource; PNX_ID_NONE where it is about none */
-    const pnx_site *site;   /**< of the lease; NULL where it is about none */
+    const pnx_site *site;   /**< HELD_TOO_LONG, ACQUIRE_TIMEOUT, NESTED: where it was asked for */
     pnx_duration took;      /**< HELD_TOO_LONG, ACQUIRE_TIMEOUT; else -1 */
-    int thread;             /**< HELD_TOO_LONG: who acquired it; else 0 */
-    const pnx_error *error; /**< CREATE_FAILED, INVALID, RESET_FAILED, CIRCUIT_OPEN; may be NULL */
+    int thread;             /**< HELD_TOO_LONG, ACQUIRE_TIMEOUT, NESTED: who asked; 0: not known */
+    const pnx_error *error; /**< CREATE_FAILED, CREATE_LATE, INVALID, RESET_FAILED, CIRCUIT_OPEN */
 } pnx_pool_event;
 
 /** Runs where it happens, with no lock held; must not wait, and not destroy the pool. */

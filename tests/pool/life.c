@@ -134,6 +134,106 @@ static void kept_alive(void **state)
     assert_int_equal(world.made, 4);
 }
 
+/* Looking after what is idle is no use of it. */
+static void times_out_although_it_is_kept_alive(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){
+        .max = 3, .manager = &full, .keepalive = PNX_S(10), .idle_timeout = PNX_S(60)});
+    pnx_lease a = get(), b = get(), c = get();
+    const int first = number_of(&c), second = number_of(&b);
+    pnx_lease_return(&a);
+    pass(PNX_S(1));
+    pnx_lease_return(&b);
+    pass(PNX_S(5)); /* keep-alive comes for one after the other */
+    pnx_lease_return(&c);
+    pass(PNX_S(30));
+    assert_true(world.validated >= 6);
+    const int validated = world.validated;
+    c = get();
+    b = get();
+    assert_int_equal(number_of(&c), first); /* the order is that of use */
+    assert_int_equal(number_of(&b), second);
+    assert_true(world.validated <= validated + 2);
+    pnx_lease_return(&b);
+    pnx_lease_return(&c);
+    pass(PNX_S(61));
+    assert_int_equal(stats_of().size, 0);
+    assert_int_equal(stats_of().idle_timed_out, 3);
+}
+
+static void what_was_just_checked_is_not_checked_again(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.min = 1, .max = 1, .manager = &full, .keepalive = PNX_S(10)});
+    settle();
+    while (world.validated == 0)
+        pass(PNX_MS(50));
+    pnx_lease a = get();
+    assert_int_equal(world.validated, 1);
+    pnx_lease_return(&a);
+}
+
+/* Nobody wants the others; and the server may be in trouble. */
+static void one_waiter_has_one_validated(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.min = 6, .max = 6, .manager = &full});
+    assert_int_equal(pnx_pool_warm(world.pool, 6, soon(), &world.err), PNX_OK);
+    pass(PNX_S(1));
+    pnx_lease a = get();
+    assert_int_equal(world.validated, 1);
+    pnx_pool_wait waits[2] = {0};
+    pnx_lease b = {0}, c = {0};
+    const pnx_pool_want want = {.deadline = soon()};
+    assert_int_equal(pnx_pool_begin(world.pool, &want, &waits[0], &b, &world.err), PNX_PENDING);
+    assert_int_equal(pnx_pool_begin(world.pool, &want, &waits[1], &c, &world.err), PNX_PENDING);
+    assert_int_equal(stats_of().checking, 2);
+    settle();
+    assert_int_equal(pnx_pool_poll(&waits[0], &b, &world.err), PNX_OK);
+    assert_int_equal(pnx_pool_poll(&waits[1], &c, &world.err), PNX_OK);
+    assert_int_equal(world.validated, 3);
+    pnx_lease_return(&a);
+    pnx_lease_return(&b);
+    pnx_lease_return(&c);
+}
+
+/* However many things happen at once. */
+static void every_event_is_told(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    pnx_lease held[3];
+    make_pool((pnx_pool_config){.min = MANY,
+                                .max = MANY,
+                                .create_concurrency = MANY,
+                                .max_lifetime = PNX_S(100),
+                                .held_too_long = PNX_S(50)});
+    assert_int_equal(pnx_pool_warm(world.pool, MANY, soon(), &world.err), PNX_OK);
+    assert_int_equal(world.told[PNX_POOL_CREATED], MANY);
+    for (int i = 0; i < 3; i++)
+        held[i] = get();
+    pnx_pool_evict(world.pool);
+    settle();
+    assert_int_equal(world.told[PNX_POOL_EVICTED], MANY);
+    assert_int_equal(stats_of().evicted, MANY);
+    pass(PNX_S(60));
+    assert_int_equal(world.told[PNX_POOL_HELD_TOO_LONG], 3);
+    for (int i = 0; i < 3; i++)
+        pnx_lease_return(&held[i]);
+    for (int i = 0; i < 3; i++)
+        held[i] = get();
+    pass(PNX_S(101)); /* those that are lent, too, though they go when they are returned */
+    assert_true(world.told[PNX_POOL_RETIRED] >= MANY);
+    assert_int_equal(world.told[PNX_POOL_RETIRED], stats_of().retired);
+    for (int i = 0; i < 3; i++)
+        pnx_lease_return(&held[i]);
+    assert_int_equal(pnx_pool_resize(world.pool, 0, 2, &world.err), PNX_OK);
+    settle();
+    assert_int_equal(stats_of().size, 2);
+    assert_int_equal(world.told[PNX_POOL_EVICTED], stats_of().evicted);
+}
+
 static void retired_with_jitter(void **state)
 {
     (void)state;
@@ -221,6 +321,7 @@ static void released_behind_its_back(void **state)
     assert_int_equal(number_of(&a), 3);
     settle();
     assert_int_equal(stats_of().lost, 2);
+    assert_int_equal(world.told[PNX_POOL_LOST], 2);
     pnx_lease_return(&b);
     pnx_lease_return(&a);
     a = get();
@@ -308,6 +409,26 @@ static void drained_and_resumed(void **state)
     pnx_lease_return(&b);
 }
 
+/* What is still to be created is drained, too; who waits for it is served after the resume. */
+static void drained_while_one_is_created(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.max = 2});
+    pnx_pool_wait wait = {0};
+    pnx_lease a = {0};
+    const pnx_pool_want want = {.deadline = PNX_FOREVER};
+    assert_int_equal(pnx_pool_begin(world.pool, &want, &wait, &a, &world.err), PNX_PENDING);
+    assert_int_equal(stats_of().creating, 1);
+    assert_int_equal(pnx_pool_drain(world.pool, soon(), &world.err), PNX_OK);
+    assert_int_equal(world.alive, 0);
+    assert_int_equal(pnx_pool_poll(&wait, &a, &world.err), PNX_PENDING);
+    pnx_pool_resume(world.pool);
+    settle();
+    assert_int_equal(pnx_pool_poll(&wait, &a, &world.err), PNX_OK);
+    assert_int_equal(number_of(&a), 2);
+    pnx_lease_return(&a);
+}
+
 static void closed_with_a_report(void **state)
 {
     (void)state;
@@ -341,6 +462,9 @@ static void held_too_long(void **state)
     pass(PNX_S(1) + PNX_MS(2));
     assert_int_equal(stats_of().held_too_long, 1);
     assert_non_null(strstr(world.events, "held too long"));
+    assert_string_equal(world.last[PNX_POOL_HELD_TOO_LONG].site->function, "get");
+    assert_true(world.last[PNX_POOL_HELD_TOO_LONG].took >= PNX_S(30));
+    assert_true(world.last[PNX_POOL_HELD_TOO_LONG].thread > 0);
     pnx_health health;
     assert_int_equal(pnx_pool_get_health(world.pool, &health), PNX_HEALTH_DEGRADED);
     pass(PNX_S(300));
@@ -371,6 +495,8 @@ static void backs_off_and_comes_back_slowly(void **state)
     assert_true(tries >= 20 && tries <= 50); /* one at a time, up to a second apart */
     assert_int_equal(stats_of().circuit, PNX_CIRCUIT_OPEN);
     assert_non_null(strstr(world.events, "circuit open"));
+    assert_non_null(strstr(world.last_error[PNX_POOL_CREATE_FAILED].message, "server says no"));
+    assert_non_null(strstr(world.last_error[PNX_POOL_CIRCUIT_OPEN].message, "server says no"));
     pnx_health health;
     assert_int_equal(pnx_pool_get_health(world.pool, &health), PNX_HEALTH_FAILING);
     pnx_lease a = {0};
@@ -455,6 +581,10 @@ int main(void)
         on_manual(first_in_first_out),
         on_manual(validated_only_after_the_window),
         on_manual(kept_alive),
+        on_manual(times_out_although_it_is_kept_alive),
+        on_manual(what_was_just_checked_is_not_checked_again),
+        on_manual(one_waiter_has_one_validated),
+        on_manual(every_event_is_told),
         on_manual(retired_with_jitter),
         on_manual(reset_on_return),
         on_manual(reset_inline),
@@ -464,6 +594,7 @@ int main(void)
         on_manual(resized_while_it_runs),
         on_manual(evicted_softly),
         on_manual(drained_and_resumed),
+        on_manual(drained_while_one_is_created),
         on_manual(closed_with_a_report),
         on_manual(held_too_long),
         on_manual(backs_off_and_comes_back_slowly),

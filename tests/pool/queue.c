@@ -77,6 +77,11 @@ static void canceled_and_late_ones_leave_no_gap(void **state)
     assert_int_equal(pnx_pool_poll(&places[1].wait, &lease, &world.err), PNX_ETIMEOUT);
     assert_non_null(strstr(world.err.message, "1 of 1 leased"));
     assert_non_null(strstr(world.err.message, "longest held: 52ms"));
+    assert_int_equal(stats_of().timed_out, 3);
+    assert_int_equal(stats_of().canceled, 3);
+    assert_int_equal(world.told[PNX_POOL_ACQUIRE_TIMEOUT], 3);
+    assert_true(world.last[PNX_POOL_ACQUIRE_TIMEOUT].took >= PNX_MS(50));
+    assert_string_equal(world.last[PNX_POOL_ACQUIRE_TIMEOUT].site->function, "queue_up");
     assert_int_equal(pnx_pool_cancel(&places[0].wait), PNX_EALREADY);
     pnx_lease_return(&held);
     for (int i = 0; i < 3; i++) {
@@ -207,6 +212,7 @@ static void nested_acquires_are_told(void **state)
     assert_non_null(strstr(world.err.message, "this one among them"));
     assert_non_null(strstr(world.events, "nested acquire"));
     assert_int_equal(stats_of().nested, 1);
+    assert_string_equal(world.last[PNX_POOL_NESTED].site->function, "nested_acquires_are_told");
     /* Who hands one over does not hold it. */
     pnx_lease moved = pnx_lease_move(&a);
     assert_int_equal(pnx_pool_acquire(world.pool, soon(), &c, &world.err), PNX_EBUSY);

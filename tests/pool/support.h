@@ -43,6 +43,9 @@ struct world {
     _Atomic int hang;   /* creates wait for `go` */
     sem_t hangs, go;
     char events[16384];
+    unsigned told[PNX_POOL_EVENT_COUNT];       /* how often */
+    pnx_pool_event last[PNX_POOL_EVENT_COUNT]; /* the last of each; without its error */
+    pnx_error last_error[PNX_POOL_EVENT_COUNT];
     char note[64];
     pthread_mutex_t lock;
 };
@@ -120,6 +123,10 @@ static inline void observe(const pnx_pool_event *event, void *context)
     const size_t used = strlen(world.events);
     snprintf(world.events + used, sizeof world.events - used, "%s\n",
              pnx_pool_event_name(event->type));
+    world.told[event->type]++;
+    world.last[event->type] = *event;
+    if (event->error != NULL)
+        world.last_error[event->type] = *event->error;
     pthread_mutex_unlock(&world.lock);
 }
 
@@ -151,12 +158,24 @@ static inline int set_up_manual(void **state)
 }
 
 /* On threads, in real time. */
+static inline int set_up_workers(unsigned workers)
+{
+    reset_world();
+    return pnx_registry_create(&(pnx_config){.workers = workers, .name = "test"}, &world.registry,
+                               &world.err);
+}
+
 static inline int set_up_threads(void **state)
 {
     (void)state;
-    reset_world();
-    return pnx_registry_create(&(pnx_config){.workers = 2, .name = "test"}, &world.registry,
-                               &world.err);
+    return set_up_workers(2);
+}
+
+/* Two of them may block. */
+static inline int set_up_four_threads(void **state)
+{
+    (void)state;
+    return set_up_workers(4);
 }
 
 static inline void settle(void)

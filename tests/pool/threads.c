@@ -372,6 +372,28 @@ static void a_hanging_create_holds_nobody_up(void **state)
     assert_non_null(strstr(world.events, "create late"));
 }
 
+/* A create that hangs for good blocks one place, not the pool. */
+static void another_create_follows_one_that_is_late(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.max = 3, .create_timeout = PNX_MS(20)});
+    atomic_store(&world.hang, 1);
+    pnx_pool_wait wait = {0};
+    pnx_lease lease = {0};
+    const pnx_pool_want want = {.deadline = soon()};
+    assert_int_equal(pnx_pool_begin(world.pool, &want, &wait, &lease, &world.err), PNX_PENDING);
+    sem_wait(&world.hangs);
+    atomic_store(&world.hang, 0);
+    assert_int_equal(pnx_pool_await(&wait, &lease, &world.err), PNX_OK);
+    assert_int_equal(stats_of().creating, 1); /* the first, still */
+    assert_int_equal(number_of(&lease), 1);
+    sem_post(&world.go);
+    pnx_lease_return(&lease);
+    pthread_mutex_lock(&world.lock);
+    assert_int_equal(world.told[PNX_POOL_CREATE_LATE], 1);
+    pthread_mutex_unlock(&world.lock);
+}
+
 /* A create that ends after the close leaves nothing behind, not even a timer. */
 static void closed_during_a_create(void **state)
 {
@@ -517,6 +539,8 @@ int main(void)
         on_threads(nobody_starves),
         on_threads(everybody_gets_the_same),
         on_threads(a_hanging_create_holds_nobody_up),
+        cmocka_unit_test_setup_teardown(another_create_follows_one_that_is_late,
+                                        set_up_four_threads, tear_down),
         on_threads(closed_during_a_create),
         on_threads(a_return_beats_a_hanging_create),
         on_threads(canceled_by_another_thread),

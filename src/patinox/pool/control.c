@@ -2,6 +2,17 @@
 /* What can be done to a pool while it runs, and its orderly end. */
 #include "pool/internal.h"
 
+static bool evict(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
+{
+    /* What is being created is no resource yet. */
+    const bool creating = pnx__pool_state(pnx__pool_word(entry)) == PNX__POOL_CREATING;
+    if (!pnx__pool_evict_entry(pool, after, entry))
+        return false;
+    pool->stats.evicted++;
+    pnx__pool_note(pool, after, PNX_POOL_EVICTED, creating ? NULL : entry, NULL);
+    return true;
+}
+
 void pnx__pool_evict_all(pnx_pool *pool, pnx__pool_after *after, bool all)
 {
     const uint32_t span = atomic_load_explicit(&pool->span, memory_order_relaxed);
@@ -9,11 +20,9 @@ void pnx__pool_evict_all(pnx_pool *pool, pnx__pool_after *after, bool all)
         pnx__pool_entry *entry = &pool->entries[i];
         /* seq_cst: pairs with a return, as the look of a waiter does. */
         const uint64_t word = atomic_load_explicit(&entry->word, memory_order_seq_cst);
-        if ((all || pnx__pool_state(word) == PNX__POOL_IDLE) &&
-            pnx__pool_evict_entry(pool, after, entry)) {
-            pool->stats.evicted++;
-            pnx__pool_note(pool, after, PNX_POOL_EVICTED, entry, NULL);
-        }
+        if (all || pnx__pool_state(word) == PNX__POOL_IDLE)
+            (void)evict(pool, after, entry);
+        pnx__pool_breathe(pool, after);
     }
 }
 
@@ -83,20 +92,17 @@ pnx_status pnx_pool_resize(pnx_pool *pool, unsigned min, unsigned max, pnx_error
     pool->min = min;
     pool->max = max;
     pool->floor = min;
-    /* Idle ones first, then leased ones: those go when they are returned. What is being created or
-     * checked finds out when it is given. */
-    for (unsigned leased = 0; leased < 2; leased++) {
+    /* Idle ones first, then the others: those go when they are returned, or when their job is
+     * done. Whoever resizes meanwhile, or returns one, is seen to by pnx__pool_give. */
+    unsigned stay = pool->size - pool->count[PNX__POOL_CLOSING] - pnx__pool_evicted(pool);
+    for (unsigned others = 0; others < 2; others++) {
         const uint32_t span = atomic_load_explicit(&pool->span, memory_order_relaxed);
-        for (uint32_t i = span; i-- > 0;) {
+        for (uint32_t i = span; i-- > 0 && stay > max;) {
             pnx__pool_entry *entry = &pool->entries[i];
-            const unsigned going = pool->count[PNX__POOL_CLOSING] + pnx__pool_evicted(pool);
-            if (pool->size - going <= max)
-                break;
-            if ((leased || pnx__pool_state(pnx__pool_word(entry)) == PNX__POOL_IDLE) &&
-                pnx__pool_evict_entry(pool, &after, entry)) {
-                pool->stats.evicted++;
-                pnx__pool_note(pool, &after, PNX_POOL_EVICTED, entry, NULL);
-            }
+            if ((others || pnx__pool_state(pnx__pool_word(entry)) == PNX__POOL_IDLE) &&
+                evict(pool, &after, entry))
+                stay--;
+            pnx__pool_breathe(pool, &after);
         }
     }
     pnx__pool_serve(pool, &after);

@@ -33,8 +33,18 @@ static void set(pnx_pool *pool, pnx__pool_entry *entry, unsigned state)
 void pnx__pool_emptied(pnx_pool *pool, pnx__pool_entry *entry)
 {
     set(pool, entry, PNX__POOL_EMPTY);
+    entry->lost = false;
     pool->size--;
     pool->stats.destroyed++;
+}
+
+void pnx__pool_touch(pnx_pool *pool, pnx__pool_entry *entry)
+{
+    /* Relaxed: published by the store of the state that follows. */
+    atomic_store_explicit(&entry->used, pnx__tick_time(pool->registry), memory_order_relaxed);
+    atomic_store_explicit(&entry->stamp,
+                          atomic_fetch_add_explicit(&pool->turn, 1, memory_order_relaxed),
+                          memory_order_relaxed);
 }
 
 void pnx__pool_leave_entry(pnx_pool *pool, pnx__pool_entry *entry)
@@ -70,8 +80,7 @@ void pnx__pool_send(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *ent
     entry->job.started = pnx__precise(pool->registry);
     entry->job.deadline = pnx_time_after(entry->job.started, limit);
     PNX__POOL_APPEND(after->jobs, after->jobs_last, entry);
-    if (type == PNX__JOB_CREATE)
-        pnx__pool_tick_by(pool, after, entry->job.deadline);
+    pnx__pool_tick_by(pool, after, entry->job.deadline);
 }
 
 /* Moves an idle entry, and nothing else, to `state`. */
@@ -85,14 +94,22 @@ static bool claim(pnx__pool_entry *entry, unsigned state, uint64_t add)
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Somebody else has released it, and the pool has just found out. */
-static void tell_lost(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
+/* Somebody else has released it. That is told once its release has ended, or was told then. */
+static void close_lost(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry)
 {
-    pool->stats.lost++;
-    pnx__pool_note(pool, after, PNX_POOL_LOST, entry, NULL);
+    entry->lost = !entry->gone;
+    pnx__pool_close_entry(pool, after, entry);
 }
 
-static pnx__pool_entry *best_idle(pnx_pool *pool)
+/* Not used and not checked within the window: it may have died. */
+static bool is_stale(const pnx_pool *pool, const pnx__pool_entry *entry, pnx_time now)
+{
+    const pnx_time used = atomic_load_explicit(&entry->used, memory_order_relaxed);
+    const pnx_time good = used > entry->checked ? used : entry->checked;
+    return pool->config.manager->validate != NULL && now - good >= pool->config.validate_window;
+}
+
+static pnx__pool_entry *best_idle(pnx_pool *pool, pnx_time now, bool with_stale)
 {
     pnx__pool_entry *best = NULL;
     int64_t best_rank = 0;
@@ -102,6 +119,8 @@ static pnx__pool_entry *best_idle(pnx_pool *pool)
         /* seq_cst: a waiter's half of the Dekker pair with a return (see lease.c). */
         const uint64_t word = atomic_load_explicit(&entry->word, memory_order_seq_cst);
         if (pnx__pool_state(word) != PNX__POOL_IDLE)
+            continue;
+        if (!with_stale && is_stale(pool, entry, now))
             continue;
         const int64_t rank =
             pool->config.order == PNX_POOL_FIFO
@@ -118,30 +137,24 @@ static pnx__pool_entry *best_idle(pnx_pool *pool)
 pnx__pool_entry *pnx__pool_claim(pnx_pool *pool, pnx__pool_after *after, bool check)
 {
     const pnx_time now = pnx__tick_time(pool->registry);
-    pnx__pool_entry *entry;
-    while ((entry = best_idle(pool)) != NULL) {
+    for (;;) {
+        /* One for each waiter: more would only make a crowd at a server that is in trouble. Those
+         * that are late are not waited for. */
+        const bool may_check =
+            check && pool->count[PNX__POOL_CHECKING] - pool->late_checks < pool->waiting;
+        pnx__pool_entry *entry = best_idle(pool, now, may_check);
+        if (entry == NULL)
+            return NULL;
         if (pnx__pool_lost(entry)) {
-            if (claim(entry, PNX__POOL_LEASED, 0)) {
-                if (!entry->gone)
-                    tell_lost(pool, after, entry);
-                pnx__pool_close_entry(pool, after, entry);
-            }
-            continue;
-        }
-        const bool stale = pool->config.manager->validate != NULL &&
-                           now - atomic_load_explicit(&entry->used, memory_order_relaxed) >=
-                               pool->config.validate_window;
-        if (!stale) {
+            if (claim(entry, PNX__POOL_LEASED, 0))
+                close_lost(pool, after, entry);
+        } else if (!is_stale(pool, entry, now)) {
             if (claim(entry, PNX__POOL_LEASED, PNX__POOL_SERIAL_ONE))
                 return entry;
-            continue;
-        }
-        if (!check)
-            return NULL;
-        if (claim(entry, PNX__POOL_LEASED, 0))
+        } else if (claim(entry, PNX__POOL_LEASED, 0)) {
             pnx__pool_send(pool, after, entry, PNX__JOB_VALIDATE);
+        }
     }
-    return NULL;
 }
 
 static bool too_many(pnx_pool *pool)
@@ -153,18 +166,15 @@ void pnx__pool_give(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *ent
 {
     const uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_relaxed);
     const uint64_t word = atomic_load_explicit(&entry->word, memory_order_relaxed);
-    const bool lost = pnx__pool_lost(entry);
-    if ((gate & PNX__GATE_CLOSED) != 0 || (word & PNX__POOL_EVICT) != 0 || too_many(pool) || lost) {
-        if (lost && !entry->gone)
-            tell_lost(pool, after, entry);
+    if (pnx__pool_lost(entry)) {
+        close_lost(pool, after, entry);
+        return;
+    }
+    if ((gate & PNX__GATE_CLOSED) != 0 || (word & PNX__POOL_EVICT) != 0 || too_many(pool)) {
         pnx__pool_close_entry(pool, after, entry);
         return;
     }
     count(pool, pnx__pool_state(word), PNX__POOL_IDLE);
-    atomic_store_explicit(&entry->used, pnx__tick_time(pool->registry), memory_order_relaxed);
-    atomic_store_explicit(&entry->stamp,
-                          atomic_fetch_add_explicit(&pool->turn, 1, memory_order_relaxed),
-                          memory_order_relaxed);
     pnx__pool_waiter *head = (gate & PNX__GATE_SUSPENDED) == 0 ? pnx__pool_head(pool) : NULL;
     if (head != NULL) {
         /* Release: what the job, or who returned it, did with it. */
@@ -188,10 +198,12 @@ bool pnx__pool_evict_entry(pnx_pool *pool, pnx__pool_after *after, pnx__pool_ent
     uint64_t word = pnx__pool_word(entry);
     do {
         if ((pnx__pool_state(word) != PNX__POOL_LEASED &&
-             pnx__pool_state(word) != PNX__POOL_CHECKING) ||
+             pnx__pool_state(word) != PNX__POOL_CHECKING &&
+             pnx__pool_state(word) != PNX__POOL_CREATING) ||
             (word & PNX__POOL_EVICT) != 0)
             return false;
-        /* Relaxed: the flag stands for itself; its return fails to become idle, and looks. */
+        /* Relaxed: the flag stands for itself; its return fails to become idle, and looks. A job
+         * looks under the lock. */
     } while (!atomic_compare_exchange_weak_explicit(&entry->word, &word, word | PNX__POOL_EVICT,
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
@@ -213,8 +225,10 @@ void pnx__pool_entry_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, con
     entry->gone = true;
     const bool idle = claim(entry, PNX__POOL_LEASED, 0);
     const unsigned state = pnx__pool_state(pnx__pool_word(entry));
-    if (state != PNX__POOL_CLOSING)
-        tell_lost(pool, &after, entry);
+    if (state != PNX__POOL_CLOSING || entry->lost) {
+        pool->stats.lost++;
+        pnx__pool_note(pool, &after, PNX_POOL_LOST, entry, NULL);
+    }
     if (idle || (state == PNX__POOL_CLOSING && !entry->noted))
         pnx__pool_emptied(pool, entry);
     else

@@ -6,6 +6,7 @@ static const char *const names[PNX_POOL_EVENT_COUNT] = {
     [PNX_POOL_CREATED] = "created",
     [PNX_POOL_CREATE_FAILED] = "create failed",
     [PNX_POOL_CREATE_LATE] = "create late",
+    [PNX_POOL_CHECK_LATE] = "check late",
     [PNX_POOL_INVALID] = "invalid",
     [PNX_POOL_RESET_FAILED] = "reset failed",
     [PNX_POOL_BROKEN] = "broken",

@@ -31,7 +31,9 @@ static pnx__pool_entry *empty_entry(pnx_pool *pool)
 
 static unsigned wanted(pnx_pool *pool)
 {
-    const unsigned coming = pool->count[PNX__POOL_CREATING] + pool->count[PNX__POOL_CHECKING];
+    /* What is late may never come. */
+    const unsigned coming = pool->count[PNX__POOL_CREATING] - pool->late_creates +
+                            pool->count[PNX__POOL_CHECKING] - pool->late_checks;
     const unsigned there = pool->size - pool->count[PNX__POOL_CLOSING];
     unsigned want = pool->waiting > coming ? pool->waiting - coming : 0;
     if (there >= pool->floor)
@@ -111,7 +113,7 @@ void pnx__pool_create_failed(pnx_pool *pool, pnx__pool_after *after, const pnx_e
     if (pool->circuit == PNX_CIRCUIT_HALF_OPEN ||
         (pool->circuit == PNX_CIRCUIT_CLOSED && pool->failures >= config->circuit_failures)) {
         pool->circuit = PNX_CIRCUIT_OPEN;
-        pnx__pool_note(pool, after, PNX_POOL_CIRCUIT_OPEN, NULL, &pool->last_error);
+        pnx__pool_note(pool, after, PNX_POOL_CIRCUIT_OPEN, NULL, error);
     }
     if (config->fail_fast && pool->circuit == PNX_CIRCUIT_OPEN &&
         pool->size == pool->count[PNX__POOL_CLOSING])

@@ -18,7 +18,8 @@
  *                CHECKING           keep-alive; a waiter that needs it, after the window
  *                CLOSING            lifetime, idle timeout, evict, resize, close; found released
  *     LEASED     IDLE               its return, without the lock
- *                LEASED|EVICT       lifetime, evict, resize, close: CLOSING once it is returned
+ *                LEASED|EVICT       lifetime, evict, resize, close: CLOSING once it is returned;
+ *                                   the same for CREATING and CHECKING, once their job is done
  *                CHECKING           its return, when it must be reset
  *                CLOSING            its return, broken
  *                LEASED (serial+1)  its return, to the waiter at the head
@@ -75,7 +76,7 @@ typedef struct pnx__pool_job {
  */
 typedef struct pnx__pool_entry {
     _Alignas(PNX__CACHE_LINE) _Atomic uint64_t word;
-    _Atomic int64_t used;  /* IDLE: since then */
+    _Atomic int64_t used;  /* IDLE: when it was made or returned */
     _Atomic int64_t since; /* LEASED: since then */
     _Atomic(const pnx_site *) site;
     uint64_t value[PNX_VALUE_MAX / 8];
@@ -91,8 +92,10 @@ typedef struct pnx__pool_entry {
     /* lock */
     bool gone;       /* its resource has ended */
     bool noted;      /* CLOSING, but its release is still to be asked for */
+    bool lost;       /* CLOSING, because it was found released: told when that has ended */
     pnx_guard guard; /* CREATING: what its release will need */
     pnx_time retire_at;
+    pnx_time checked;       /* when it passed validation last */
     pnx_duration keepalive; /* with its jitter */
     uint64_t told_word;     /* LEASED like that: was told as held too long */
     pnx__pool_job job;
@@ -132,6 +135,9 @@ typedef struct pnx__pool_tenant {
 } pnx__pool_tenant;
 
 #define PNX__POOL_EVENTS 8
+/* Whoever has noted so many gives the lock back before it goes on to the next entry; what comes on
+ * top of an entry's own are at most three, of creating and of a circle. */
+#define PNX__POOL_EVENTS_CROWD (PNX__POOL_EVENTS - 3)
 /* What is to be done once the lock is gone. */
 typedef struct pnx__pool_after {
     /* In the order in which they were noted. */
@@ -173,6 +179,7 @@ struct pnx_pool { /* NOLINT(clang-analyzer-optin.performance.Padding): by who to
     /* lock, from here on */
     unsigned min, max, floor; /* floor: how many are made without anybody asking */
     unsigned size, count[PNX__POOL_STATE_COUNT]; /* IDLE and LEASED are not kept here */
+    unsigned late_creates, late_checks;          /* past their deadlines, and still running */
     pnx__pool_waiter *head;
     unsigned waiting, waiting_threads_hold;
     pnx__list waits;
@@ -239,15 +246,19 @@ static inline void pnx__pool_lock(pnx_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
 }
-/* Lock held. */
+/* Lock held. `error` must stay until the lock is given back. */
 void pnx__pool_note(pnx_pool *pool, pnx__pool_after *after, pnx_pool_event_type type,
                     const pnx__pool_entry *entry, const pnx_error *error);
+/* Lock held, before and after: between two entries, when there is much to be told. */
+void pnx__pool_breathe(pnx_pool *pool, pnx__pool_after *after);
 
 /* ---- entry.c: all with the lock held --------------------------------------------------------- */
 
-/* Takes the best idle one that needs no validation (LEASED now); those that do are sent there.
- * NULL: none. `deadline`: of who wants it. */
+/* Takes the best idle one that needs no validation (LEASED now). NULL: none; with `check` as many
+ * that do are sent there as there are waiters. */
 pnx__pool_entry *pnx__pool_claim(pnx_pool *pool, pnx__pool_after *after, bool check);
+/* An entry that is ours was used until now. */
+void pnx__pool_touch(pnx_pool *pool, pnx__pool_entry *entry);
 /* An entry that is ours: to the waiter at the head, or idle; or closed, if it shall go. */
 void pnx__pool_give(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry);
 /* An entry that is ours is destroyed. */
@@ -256,7 +267,7 @@ void pnx__pool_close_entry(pnx_pool *pool, pnx__pool_after *after, pnx__pool_ent
 void pnx__pool_leave_entry(pnx_pool *pool, pnx__pool_entry *entry);
 /* CLOSING or gone: its place is free. */
 void pnx__pool_emptied(pnx_pool *pool, pnx__pool_entry *entry);
-/* IDLE → CLOSING, LEASED → LEASED|EVICT. False: neither. */
+/* IDLE → CLOSING; LEASED, CREATING, CHECKING: with EVICT. False: none of these. */
 bool pnx__pool_evict_entry(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry);
 /* Sends an entry that is ours to a job. */
 void pnx__pool_send(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *entry,
@@ -324,7 +335,7 @@ unsigned pnx__pool_evicted(pnx_pool *pool);
  * do nothing else until it is served. */
 pnx_status pnx__pool_queue(pnx_pool *pool, const pnx_pool_want *want, const pnx_site *site,
                            pnx_pool_wait *wait, pnx_lease *ret, bool blocks, pnx_error *err);
-/* Evicts what is idle; and, if `all`, what is not. Lock held. */
+/* Evicts what is idle; and, if `all`, what is not. Lock held; gives it back now and then. */
 void pnx__pool_evict_all(pnx_pool *pool, pnx__pool_after *after, bool all);
 
 /* ---- lease.c --------------------------------------------------------------------------------- */

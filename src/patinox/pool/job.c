@@ -42,7 +42,7 @@ static void create_failed(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entr
                           const pnx_error *error)
 {
     entry->gone = true;
-    pnx__pool_note(pool, after, PNX_POOL_CREATE_FAILED, NULL, &pool->last_error);
+    pnx__pool_note(pool, after, PNX_POOL_CREATE_FAILED, NULL, error);
     pnx__pool_emptied(pool, entry);
     pool->stats.destroyed--; /* there was nothing */
     pnx__pool_create_failed(pool, after, error);
@@ -73,6 +73,8 @@ static void over(pnx__pool_entry *entry, pnx_status status, const pnx_error *err
     pnx__pool_after after = {0};
     pnx__pool_lock(pool);
     entry->job.id = PNX_ID_NONE;
+    if (entry->job.told_late)
+        --*(entry->job.type == PNX__JOB_CREATE ? &pool->late_creates : &pool->late_checks);
     if (status != PNX_OK) {
         failed(pool, &after, entry, error);
     } else {
@@ -81,8 +83,13 @@ static void over(pnx__pool_entry *entry, pnx_status status, const pnx_error *err
             pnx__pool_note(pool, &after, PNX_POOL_CREATED, entry, NULL);
             pnx_histogram_add(&pool->stats.create_time,
                               pnx__precise(pool->registry) - entry->job.started);
-        } else if (entry->job.type == PNX__JOB_VALIDATE) {
+        }
+        if (entry->job.type == PNX__JOB_VALIDATE) {
             pool->stats.validated++;
+            /* It was not used: its idle time and its place in the order go on. */
+            entry->checked = pnx__tick_time(pool->registry);
+        } else {
+            pnx__pool_touch(pool, entry);
         }
         pnx__pool_give(pool, &after, entry);
         /* Idle ones that nobody asks for must be looked after, too. */

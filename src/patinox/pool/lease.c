@@ -276,6 +276,7 @@ static void return_slow(pnx_lease *lease, pnx__pool_entry *entry, bool broken, b
         } else if ((word & PNX__POOL_EVICT) == 0 && reset) {
             pnx__pool_send(pool, &after, entry, PNX__JOB_RESET);
         } else {
+            pnx__pool_touch(pool, entry);
             pnx__pool_give(pool, &after, entry);
         }
         pnx__pool_serve(pool, &after);

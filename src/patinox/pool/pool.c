@@ -37,6 +37,28 @@ void pnx__pool_note(pnx_pool *pool, pnx__pool_after *after, pnx_pool_event_type 
     };
 }
 
+static void tell_events(pnx_pool *pool, pnx__pool_after *after)
+{
+    for (unsigned i = 0; i < after->event_count; i++)
+        pool->config.observe(&after->events[i], pool->config.context);
+    after->event_count = 0;
+}
+
+static void tell_timeout(pnx_pool *pool, const pnx__pool_waiter *waiter)
+{
+    if (pool->config.observe == NULL)
+        return;
+    const pnx_pool_event event = {
+        .type = PNX_POOL_ACQUIRE_TIMEOUT,
+        .pool = pool,
+        .time = waiter->served_at,
+        .site = waiter->site,
+        .took = waiter->served_at - waiter->queued_at,
+        .thread = waiter->thread,
+    };
+    pool->config.observe(&event, pool->config.context);
+}
+
 static void close_noted(pnx_pool *pool, pnx__pool_entry *entry)
 {
     (void)pnx_release_later(pool->registry, entry->id, NULL);
@@ -82,13 +104,23 @@ void pnx__pool_unlock(pnx_pool *pool, pnx__pool_after *after)
         after->jobs = entry->next;
         pnx__pool_submit(entry);
     }
-    for (unsigned i = 0; i < after->event_count; i++)
-        pool->config.observe(&after->events[i], pool->config.context);
+    tell_events(pool, after);
     while (after->waits != NULL) {
         pnx__pool_waiter *waiter = after->waits;
         after->waits = waiter->next;
+        if (waiter->status == PNX_ETIMEOUT)
+            tell_timeout(pool, waiter);
         tell(waiter);
     }
+}
+
+void pnx__pool_breathe(pnx_pool *pool, pnx__pool_after *after)
+{
+    if (after->event_count < PNX__POOL_EVENTS_CROWD)
+        return;
+    pnx__pool_unlock(pool, after);
+    *after = (pnx__pool_after){0};
+    pnx__pool_lock(pool);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */

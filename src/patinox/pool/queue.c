@@ -113,6 +113,8 @@ void pnx__pool_settle(pnx_pool *pool, pnx__pool_after *after, pnx__pool_waiter *
     waiter->settled = true;
     waiter->status = status;
     waiter->served_at = pnx__precise(pool->registry);
+    pool->stats.timed_out += status == PNX_ETIMEOUT;
+    pool->stats.canceled += status == PNX_ECANCELED;
     if (status == PNX_OK)
         pnx_histogram_add(&pool->stats.wait_time, waiter->served_at - waiter->queued_at);
     PNX__POOL_APPEND(after->waits, after->waits_last, waiter);

@@ -24,6 +24,7 @@ struct look {
     pnx__pool_after *after;
     pnx_time now, next;
     bool leased;
+    pnx_error late; /* what events point to until the lock is given back */
 };
 
 static void by(struct look *look, pnx_time when)
@@ -32,9 +33,10 @@ static void by(struct look *look, pnx_time when)
         look->next = when;
 }
 
-static void look_at_create(struct look *look, pnx__pool_entry *entry)
+/* What is late goes on, but nobody counts on it any more: another one may begin (fill.c). */
+static void look_at_job(struct look *look, pnx__pool_entry *entry)
 {
-    if (entry->job.type != PNX__JOB_CREATE || entry->job.told_late)
+    if (entry->job.told_late)
         return;
     if (entry->job.deadline > look->now) {
         by(look, entry->job.deadline);
@@ -42,8 +44,15 @@ static void look_at_create(struct look *look, pnx__pool_entry *entry)
     }
     pnx_pool *pool = look->pool;
     entry->job.told_late = true;
-    (void)pnx_fail(&pool->last_error, PNX_ETIMEOUT, "create did not end in time; it goes on");
-    pnx__pool_note(pool, look->after, PNX_POOL_CREATE_LATE, NULL, &pool->last_error);
+    if (entry->job.type != PNX__JOB_CREATE) {
+        pool->late_checks++;
+        pnx__pool_note(pool, look->after, PNX_POOL_CHECK_LATE, entry, NULL);
+        return;
+    }
+    pool->late_creates++;
+    (void)pnx_fail(&look->late, PNX_ETIMEOUT, "create did not end in time; it goes on");
+    pool->last_error = look->late;
+    pnx__pool_note(pool, look->after, PNX_POOL_CREATE_LATE, NULL, &look->late);
 }
 
 static void look_at_leased(struct look *look, pnx__pool_entry *entry)
@@ -56,8 +65,10 @@ static void look_at_leased(struct look *look, pnx__pool_entry *entry)
     look->leased = true;
     if (entry->retire_at > look->now)
         by(look, entry->retire_at);
-    else if ((word & PNX__POOL_EVICT) == 0 && pnx__pool_evict_entry(pool, look->after, entry))
+    else if ((word & PNX__POOL_EVICT) == 0 && pnx__pool_evict_entry(pool, look->after, entry)) {
         pool->stats.retired++;
+        pnx__pool_note(pool, look->after, PNX_POOL_RETIRED, entry, NULL);
+    }
     /* As if it were returned now. */
     by(look, pnx_time_after(look->now, entry->keepalive));
     if (pool->size > pool->min)
@@ -96,8 +107,9 @@ static void look_at_idle(struct look *look, pnx__pool_entry *entry)
     const pnx_time unused_at = pool->size - pool->count[PNX__POOL_CLOSING] > pool->min
                                    ? pnx_time_after(used, config->idle_timeout)
                                    : PNX_FOREVER;
+    const pnx_time good = used > entry->checked ? used : entry->checked;
     const pnx_time check_at =
-        config->manager->validate != NULL ? pnx_time_after(used, entry->keepalive) : PNX_FOREVER;
+        config->manager->validate != NULL ? pnx_time_after(good, entry->keepalive) : PNX_FOREVER;
     if (entry->retire_at > look->now && unused_at > look->now && check_at > look->now) {
         by(look, entry->retire_at);
         by(look, unused_at);
@@ -134,7 +146,8 @@ static void look_at_entries(struct look *look)
         pnx__pool_entry *entry = &pool->entries[i];
         switch (pnx__pool_state(pnx__pool_word(entry))) {
         case PNX__POOL_CREATING:
-            look_at_create(look, entry);
+        case PNX__POOL_CHECKING:
+            look_at_job(look, entry);
             break;
         case PNX__POOL_IDLE:
             look_at_idle(look, entry);
@@ -143,8 +156,9 @@ static void look_at_entries(struct look *look)
             look_at_leased(look, entry);
             break;
         default:
-            break; /* a job or a release, which end by themselves */
+            break; /* a release, which ends by itself */
         }
+        pnx__pool_breathe(pool, look->after);
     }
 }
 
@@ -178,23 +192,18 @@ static void stop_watching(struct look *look)
     }
 }
 
-static void look_around(pnx_pool *pool, pnx__pool_after *after)
+static void look_around(struct look *look)
 {
-    struct look look = {
-        .pool = pool,
-        .after = after,
-        .now = pnx__precise(pool->registry),
-        .next = PNX_FOREVER,
-    };
-    look_at_waits(&look);
+    pnx_pool *pool = look->pool;
+    look_at_waits(look);
     const uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_relaxed);
     if ((gate & PNX__GATE_CLOSED) == 0) {
-        look_at_entries(&look);
-        stop_watching(&look);
+        look_at_entries(look);
+        stop_watching(look);
     }
-    pnx__pool_serve(pool, after);
-    if (look.next != PNX_FOREVER)
-        pnx__pool_tick_by(pool, after, look.next > look.now ? look.next : look.now + 1);
+    pnx__pool_serve(pool, look->after);
+    if (look->next != PNX_FOREVER)
+        pnx__pool_tick_by(pool, look->after, look->next > look->now ? look->next : look->now + 1);
 }
 
 /* ---- the timer ------------------------------------------------------------------------------- */
@@ -209,7 +218,13 @@ static pnx_status tick(void *value, const pnx_release *why)
     pool->tick_fired = why->id;
     pool->tick_id = PNX_ID_NONE;
     pool->tick_want = PNX_FOREVER;
-    look_around(pool, &after);
+    struct look look = {
+        .pool = pool,
+        .after = &after,
+        .now = pnx__precise(pool->registry),
+        .next = PNX_FOREVER,
+    };
+    look_around(&look);
     pnx__pool_unlock(pool, &after);
     pnx__pool_leave(pool);
     return PNX_ECANCELED; /* it ends; the next one is another */

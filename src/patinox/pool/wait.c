@@ -65,6 +65,16 @@ static bool closes_circle(pnx_pool *pool, pnx__pool_waiter *waiter)
     return held > 0 && leased >= pool->max && pool->waiting_threads_hold >= leased;
 }
 
+static void note_nested(pnx_pool *pool, pnx__pool_after *after, const pnx__pool_waiter *waiter)
+{
+    const unsigned at = after->event_count;
+    pnx__pool_note(pool, after, PNX_POOL_NESTED, NULL, NULL);
+    if (after->event_count > at) {
+        after->events[at].site = waiter->site;
+        after->events[at].thread = waiter->thread;
+    }
+}
+
 static bool has_passed(const pnx_pool *pool, pnx_time deadline)
 {
     return deadline == INT64_MIN ||
@@ -99,7 +109,7 @@ static pnx_status take_place(pnx_pool *pool, pnx__pool_after *after, pnx__pool_w
         pnx__pool_settle(pool, after, waiter, PNX_EFAILED);
     } else if (waiter->thread != 0 && closes_circle(pool, waiter)) {
         pool->stats.nested++;
-        pnx__pool_note(pool, after, PNX_POOL_NESTED, NULL, NULL);
+        note_nested(pool, after, waiter);
         if (pool->config.nested == PNX_POOL_NESTED_FAIL)
             pnx__pool_settle(pool, after, waiter, PNX_EDEADLOCK);
     }
@@ -189,12 +199,6 @@ static bool withdraw(pnx_pool *pool, pnx__pool_waiter *waiter, pnx_status status
     pnx__pool_lock(pool);
     const bool withdrawn = !waiter->settled;
     if (withdrawn) {
-        if (status == PNX_ETIMEOUT) {
-            pool->stats.timed_out++;
-            pnx__pool_note(pool, &after, PNX_POOL_ACQUIRE_TIMEOUT, NULL, NULL);
-        } else if (status == PNX_ECANCELED) {
-            pool->stats.canceled++;
-        }
         pnx__pool_settle(pool, &after, waiter, status);
         pnx__pool_serve(pool, &after); /* if it was the head, there is another one now */
     }
