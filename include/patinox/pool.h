@@ -380,7 +380,8 @@ typedef struct pnx_pool_report {
 PNX_API pnx_status pnx_pool_close(pnx_pool *pool, pnx_time deadline, pnx_pool_report *ret,
                                   pnx_error *err);
 /** Frees a pool that was closed. PNX_EBUSY: leases, creates or releases are still under way; it
- *  stays valid. NULL is fine. Must not be called while another thread uses the pool. */
+ *  stays valid. NULL is fine. Must not be called while another thread uses the pool: one that
+ *  returns its last lease does so until that call has come back. */
 PNX_API pnx_status pnx_pool_destroy(pnx_pool *pool, pnx_error *err);
 
 #ifdef __cplusplus
