@@ -222,7 +222,7 @@ static void every_escape_ends(void **state)
             find(&report, "process", PNX_ORIGIN_FOUND, "kill -STOP");
         assert_removed(stopped);
         assert_non_null(strstr(stopped->detail, "stopped"));
-        assert_int_equal(report.processes, 5);
+        assert_int_equal(pnx_session_report_found(&report, "process"), 5);
         assert_int_equal(report.leftovers, 6);            /* and the fifo */
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* all are reaped */
         pnx_session_report_done(&report);
@@ -288,7 +288,7 @@ static void children_of_the_program_are_not_taken_for_orphans(void **state)
             _exit(9);
         assert_int_equal(run(session, "setsid sleep 1000 & exit 0"), PNX_OK);
         pnx_session_report report = close_session(session, PNX_OK);
-        assert_int_equal(report.processes, 1);
+        assert_int_equal(pnx_session_report_found(&report, "process"), 1);
         pnx_session_report_done(&report);
         assert_int_equal(waitpid(ours, NULL, WNOHANG), 0);
         assert_int_equal(status_of_child(dead), 9); /* was not reaped behind our back */
@@ -374,7 +374,7 @@ static void the_end_of_a_pipeline_is_waited_for(void **state)
                                             .parent = *state},
                       "mkfifo $TMPDIR/pipe; (read x <$TMPDIR/pipe; echo $x >$TMPDIR/../copied) & "
                       "echo text >$TMPDIR/pipe");
-        assert_int_equal(report.processes, 0);
+        assert_int_equal(pnx_session_report_found(&report, "process"), 0);
         assert_int_equal(report.leftovers, 1);
         pnx_session_report_done(&report);
         assert_true(exists(in(*state, "copied")));
@@ -387,7 +387,7 @@ static void more_than_can_be_listed_is_counted(void **state)
     pnx_session_report report =
         report_of(&(pnx_session_config){.owns_children = true, .listed_max = 3},
                   "for i in 1 2 3 4 5; do setsid sleep 1000 & : >$TMPDIR/$i; done");
-    assert_int_equal(report.processes, 5);
+    assert_int_equal(pnx_session_report_found(&report, "process"), 5);
     assert_int_equal(report.files.files, 5);
     assert_int_equal(report.leftovers, 10);
     assert_int_equal(report.unremoved, 0);
@@ -426,7 +426,7 @@ static void who_outstays_a_timeout_is_left_behind(void **state)
         assert_int_equal(run(session, "trap '' TERM; sleep 1001 & exec sleep 1002"), PNX_ETIMEOUT);
         pnx_session_report report = close_session(session, PNX_OK);
         assert_int_equal(report.exit_signal, SIGKILL);
-        assert_int_equal(report.processes, 1);
+        assert_int_equal(pnx_session_report_found(&report, "process"), 1);
         const pnx_session_resource *found = find(&report, "process", PNX_ORIGIN_FOUND, "1001");
         assert_removed(found);
         assert_string_equal(found->outcome.reason, "ignored SIGTERM");
@@ -515,7 +515,8 @@ static int report_on_root_process(const char *place, const char *program, int re
         return 4;
     if (root->outcome.fate != PNX_FATE_STUCK || !strstr(root->outcome.reason, "uid 0"))
         return 5;
-    bool summed = report.unremoved == 1 && report.processes == 2 && report.cleanup < PNX_S(4);
+    bool summed = report.unremoved == 1 && pnx_session_report_found(&report, "process") == 2 &&
+                  report.cleanup < PNX_S(4);
     pnx_session_report_done(&report);
     pnx_session_free(session);
     return summed ? 0 : 6;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <cleanroom/report.h>
+#include "report/internal.h"
 
 #include <inttypes.h>
 #include <patinox/monitor.h>
-#include <string.h>
+#include <stdlib.h>
 #include <time.h>
 
 static void text(FILE *out, const char *value)
@@ -94,53 +94,25 @@ static void resource(FILE *out, const pnx_session_resource *resource)
 
 /* ---- totals by kind and status --------------------------------------------------------------- */
 
-static uint64_t count_made(const pnx_session_report *report, const char *kind, pnx_fate fate)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < report->resource_count; i++)
-        count += strcmp(report->resources[i].kind, kind) == 0 &&
-                 report->resources[i].origin == PNX_ORIGIN_MADE &&
-                 report->resources[i].outcome.fate == fate;
-    return count;
-}
-
-/* Of what may be too many to list, those that are not listed count too. */
-static uint64_t count_of(const pnx_session_report *report, const char *kind, pnx_fate fate)
-{
-    uint64_t removed = 0, stuck = 0;
-    if (strcmp(kind, "file") == 0) {
-        stuck = report->files.stuck;
-        removed = pnx_tree_entries(&report->files) - stuck;
-    } else if (strcmp(kind, "process") == 0) {
-        stuck = report->processes_stuck;
-        removed = report->processes - stuck;
-    }
-    uint64_t found = fate == PNX_FATE_REMOVED ? removed : fate == PNX_FATE_STUCK ? stuck : 0;
-    return found + count_made(report, kind, fate);
-}
-
 static void totals(FILE *out, const pnx_session_report *report)
 {
-    static const char *const kinds[] = {"process", "file", "tempdir", "cgroup"};
-    const char *between_kinds = "";
+    const pnx_session_total **order = pnx__totals_in_order(report);
     fputc('{', out);
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        const char *between = "";
+    for (size_t k = 0; order && k < report->total_count; k++) {
+        fputs(k ? ", " : "", out);
+        text(out, order[k]->kind);
+        const char *between = ": {";
         for (int fate = 0; fate < PNX_FATE_COUNT; fate++) {
-            uint64_t count = count_of(report, kinds[k], (pnx_fate)fate);
+            uint64_t count = order[k]->made[fate] + order[k]->found[fate];
             if (!count)
                 continue;
-            if (!*between)
-                fprintf(out, "%s\"%s\": {", between_kinds, kinds[k]);
             fprintf(out, "%s\"%s\": %" PRIu64, between, pnx_fate_name((pnx_fate)fate), count);
             between = ", ";
         }
-        if (*between) {
-            fputc('}', out);
-            between_kinds = ", ";
-        }
+        fputc('}', out);
     }
     fputc('}', out);
+    free(order);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <cleanroom/report.h>
-
 #include "report/escape.h"
+#include "report/internal.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -140,17 +139,15 @@ static void print_files(FILE *out, const pnx_tree_totals *files)
     fputc('\n', out);
 }
 
-static uint64_t count_stuck(const pnx_session_report *report, const char *kind)
+static uint64_t count_of(const pnx_session_report *report, const char *kind, pnx__verdict verdict)
 {
-    uint64_t count = 0;
-    for (size_t i = 0; i < report->resource_count; i++)
-        count += is_stuck(&report->resources[i]) && strcmp(report->resources[i].kind, kind) == 0;
-    return count;
+    const pnx_session_total *total = pnx_session_report_total(report, kind);
+    return total ? pnx__count_verdict(total, verdict) : 0;
 }
 
 static void print_removed(FILE *out, const pnx_session_report *report)
 {
-    uint64_t processes = report->processes - report->processes_stuck;
+    uint64_t processes = count_of(report, "process", PNX__GONE);
     if (processes == 0 && pnx_tree_entries(&report->files) == report->files.stuck)
         return;
     fputs("  left behind and removed\n", out);
@@ -160,20 +157,20 @@ static void print_removed(FILE *out, const pnx_session_report *report)
 
 static void print_stuck(FILE *out, const pnx_session_report *report)
 {
+    static const char *const kinds[] = {"process", "file", "tempdir", "cgroup"};
     if (report->unremoved == 0)
         return;
     fputs("  could not be removed\n", out);
-    print_kind(out, report, "process", true, report->processes_stuck);
-    print_kind(out, report, "file", true, report->files.stuck);
-    print_kind(out, report, "tempdir", true, count_stuck(report, "tempdir"));
-    print_kind(out, report, "cgroup", true, count_stuck(report, "cgroup"));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        print_kind(out, report, kinds[i], true, count_of(report, kinds[i], PNX__UNREMOVED));
 }
 
 static void print_sum(FILE *out, const pnx_session_report *report)
 {
     fputs("  ", out);
     print_counted(out, report->leftovers, "leftover", "leftovers");
-    uint64_t stuck = report->files.stuck + report->processes_stuck;
+    uint64_t stuck =
+        count_of(report, "file", PNX__UNREMOVED) + count_of(report, "process", PNX__UNREMOVED);
     if (stuck)
         fprintf(out, ": %" PRIu64 " removed, %" PRIu64 " not, in ", report->leftovers - stuck,
                 stuck);

@@ -9,12 +9,6 @@
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static bool is_removed(const pnx_outcome *outcome)
-{
-    return outcome->fate == PNX_FATE_REMOVED || outcome->fate == PNX_FATE_ALREADY_GONE ||
-           outcome->fate == PNX_FATE_GONE_LATE || outcome->fate == PNX_FATE_KEPT;
-}
-
 static pnx_outcome outcome_of(const pnx_outcome *outcome, bool hangs)
 {
     if (!hangs)
@@ -27,21 +21,12 @@ static int64_t date_of(pnx_time time)
     return pnx__now_since_1970() - (pnx_monotonic_now() - time);
 }
 
-/* Takes the row over; its texts may be NULL for want of memory, then it is only counted. */
+/* Takes the row over; its texts may be NULL for want of memory. */
 static void add(pnx_session_report *report, pnx_session_resource row)
 {
-    if (!is_removed(&row.outcome))
-        report->unremoved++;
     if (!row.removed && row.outcome.verified)
         row.removed = date_of(row.outcome.ended);
-    if (row.id && row.name && row.detail && report->resources) {
-        report->resources[report->resource_count++] = row;
-        return;
-    }
-    free(row.id);
-    free(row.name);
-    free(row.detail);
-    report->unlisted++;
+    (void)pnx_session_report_add(report, &row); /* what cannot be listed is counted */
 }
 
 static char *join(char *const *words)
@@ -140,7 +125,6 @@ static void add_processes(const pnx_session *session, pnx_session_report *report
         return;
     for (size_t i = 0; i < set->found_count; i++) {
         const struct pnx__found_process *found = &set->found[i];
-        report->processes_stuck += !is_removed(&found->outcome);
         add(report, (pnx_session_resource){
                         .kind = "process",
                         .origin = PNX_ORIGIN_FOUND,
@@ -153,12 +137,10 @@ static void add_processes(const pnx_session *session, pnx_session_report *report
                         .outcome = found->outcome,
                     });
     }
-    report->processes = set->found_count + set->unlisted;
-    report->unlisted += set->unlisted;
-    if (set->outcome.verified)
-        return;
-    report->unremoved += set->unlisted; /* who of them was not looked up: they may all be there */
-    report->processes_stuck += set->unlisted;
+    /* Who of the others is still there was not looked up: without proof, they all may be. */
+    bool gone = set->outcome.verified;
+    pnx_outcome rest = {.fate = gone ? PNX_FATE_REMOVED : PNX_FATE_STUCK, .verified = gone};
+    (void)pnx_session_report_count(report, "process", PNX_ORIGIN_FOUND, &rest, set->unlisted);
 }
 
 static void add_files(pnx_session *session, pnx_session_report *report)
@@ -175,9 +157,12 @@ static void add_files(pnx_session *session, pnx_session_report *report)
         add(report, row);
     }
     report->files = session->files;
-    uint64_t entries = pnx_tree_entries(&session->files);
-    report->unlisted += entries - session->row_count;
-    report->unremoved += session->files.stuck - listed_stuck;
+    uint64_t stuck = session->files.stuck - listed_stuck;
+    uint64_t removed = pnx_tree_entries(&session->files) - session->row_count - stuck;
+    pnx_outcome rest = {.fate = PNX_FATE_REMOVED, .verified = session->dir_outcome.verified};
+    (void)pnx_session_report_count(report, "file", PNX_ORIGIN_FOUND, &rest, removed);
+    rest = (pnx_outcome){.fate = PNX_FATE_STUCK};
+    (void)pnx_session_report_count(report, "file", PNX_ORIGIN_FOUND, &rest, stuck);
     session->row_count = 0; /* the report has the texts now */
 }
 
@@ -207,15 +192,8 @@ void pnx__session_account(pnx_session *session, pnx_session_report *ret)
     ret->duration = session->duration;
     tell_exit(session, ret);
 
-    size_t most = 3;
-    if (!session->set_hangs)
-        most += session->set.found_count;
-    if (!session->dir_hangs)
-        most += session->row_count;
-    ret->resources = calloc(most, sizeof *ret->resources);
     add_command(session, ret);
     add_made(session, ret);
     add_processes(session, ret);
     add_files(session, ret);
-    ret->leftovers = ret->processes + pnx_tree_entries(&ret->files);
 }
