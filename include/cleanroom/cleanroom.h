@@ -5,6 +5,7 @@
 
 #include <cleanroom/cgroup.h>
 #include <cleanroom/mqueue.h>
+#include <cleanroom/limits.h>
 #include <cleanroom/outcome.h>
 #include <cleanroom/process.h>
 #include <cleanroom/report.h>

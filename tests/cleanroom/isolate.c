@@ -212,7 +212,7 @@ static pnx_process spawn_ready(unsigned isolate, const char *text, int *ret_pipe
     char whole[512];
     assert_int_equal(pipe(ends), 0);
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    snprintf(whole, sizeof whole, "R() { echo >&%d; }; %s", ends[1], text);
+    snprintf(whole, sizeof whole, "R() { echo > /proc/self/fd/%d; }; %s", ends[1], text);
     struct script script = {.isolate = isolate, .text = whole};
     const char *argv[4];
     pnx_command command = command_of(&script, argv);
@@ -345,7 +345,8 @@ static void the_namespace_dies_with_a_killed_supervisor(void **state)
     if (supervisor == 0) {
         close(pipes[0]);
         char text[128];
-        snprintf(text, sizeof text, "setsid sleep 1000 & echo >&%d; exec sleep 1000", pipes[1]);
+        snprintf(text, sizeof text, "setsid sleep 1000 & echo > /proc/self/fd/%d; exec sleep 1000",
+                 pipes[1]);
         struct script script = {.isolate = PNX_ISOLATE_PID, .text = text};
         run_here(&script);
         _exit(1);
