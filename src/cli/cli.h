@@ -21,6 +21,14 @@ void complain(const char *format, ...) PNX_PRINTF(1, 2);
 /** The same for an error value, with its cause. */
 void complain_of(const pnx_error *err);
 
+/**
+ * `argv[0]` is the name of a sub-command that is a program of its own, cleanroom-NAME: in
+ * $CLEANROOM_LIBEXEC, else beside this program, else in ../libexec/cleanroom from there. Becomes
+ * that program, with the arguments. Returns true if it is there, or should be, and cannot be
+ * executed: that was told; false: there is no such sub-command.
+ */
+bool cli_helper(int argc, char **argv);
+
 /** cleanroom run; `argv[0]` is "run". Returns the exit status. */
 int cli_run(int argc, char **argv);
 

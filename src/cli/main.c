@@ -39,6 +39,8 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
+    if (cli_helper(argc - 1, argv + 1))
+        return EXIT_CLEANROOM;
     if (*command)
         complain("no such command: '%s'; see 'cleanroom --help'", command);
     else
