@@ -11,6 +11,7 @@
 #include <cleanroom/report.h>
 #include <cleanroom/session.h>
 #include <cleanroom/shm.h>
+#include <cleanroom/socket.h>
 #include <cleanroom/sysv.h>
 #include <cleanroom/tempdir.h>
 #include <cleanroom/thing.h>

@@ -39,5 +39,8 @@ extern const pnx_thing_kind pnx__thing_sysv_shm;
 extern const pnx_thing_kind pnx__thing_sysv_sem;
 extern const pnx_thing_kind pnx__thing_sysv_msg;
 extern const pnx_thing_kind pnx__thing_mqueue;
+extern const pnx_thing_kind pnx__thing_socket;
+extern const pnx_thing_kind pnx__thing_abstract;
+extern const pnx_thing_kind pnx__thing_port;
 
 #endif

@@ -11,6 +11,9 @@ static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_sysv_sem,
     &pnx__thing_sysv_msg,
     &pnx__thing_mqueue,
+    &pnx__thing_socket,
+    &pnx__thing_abstract,
+    &pnx__thing_port,
     NULL,
 };
 
