@@ -75,6 +75,16 @@ typedef struct pnx_thing_kind {
     uint16_t order;       /**< enum pnx_thing_order */
     bool survives_reboot; /**< then intents are on disk before the thing is made */
     /**
+     * Its names are given by the system, and by nobody chosen: what was intended and never bound is
+     * gone with its maker, and who has the name now is somebody else's. It must not be looked up.
+     */
+    bool name_is_given;
+    /**
+     * Its removal is a deed (an undo hook that is run), after which there is nothing to look for:
+     * it is done when `remove` answers PNX_OK, and is done once by each pnx_thing.
+     */
+    bool is_deed;
+    /**
      * Looks up who has this name now, and writes the identity. PNX_OK; PNX_ENOTFOUND: nobody;
      * PNX_EINVAL: no such name can be; PNX_EUNSUPPORTED, PNX_EFAILED: it cannot be told.
      */
@@ -83,6 +93,7 @@ typedef struct pnx_thing_kind {
      * Removes what `find` has just found to have this identity, with the smallest window that the
      * system allows between the check and the deed. Stops at `deadline`. Need not look again.
      * PNX_OK; PNX_EALREADY: gone meanwhile; PNX_EBUSY: in use, may succeed later; PNX_EFAILED.
+     * With PNX_OK, `err` may hold what it took: that becomes the reason of the outcome.
      * NULL: such things go only with the processes that hold them.
      */
     pnx_status (*remove)(const char *name, const char *identity, pnx_time deadline, pnx_error *err);

@@ -19,6 +19,7 @@ struct pnx_thing {
     pid_t owner; /* the process that holds it, not a fork child of that */
     pnx_keeper keeper;
     uint32_t token;
+    bool done; /* of deeds */
     pnx_outcome *watch, outcome;
     char identity[PNX_THING_IDENTITY_MAX];
     char name[];
@@ -94,7 +95,8 @@ pnx_status pnx_thing_made(pnx_thing *thing, pnx_error *err)
         status = thing->keeper.bind(thing->keeper.context, thing->token, thing->identity, err);
     if (status == PNX_OK)
         return PNX_OK;
-    if (status == PNX_ENOTFOUND && !thing->identity[0]) { /* somebody has removed it already */
+    bool nothing = status == PNX_ENOTFOUND && !thing->identity[0]; /* removed by somebody already */
+    if (nothing || thing->kind->is_deed) {
         pnx_thing_unmade(thing);
         return status;
     }
@@ -183,7 +185,8 @@ static pnx_status look_until_gone(const pnx_thing_kind *kind, const char *name,
 }
 
 static pnx_status remove_once(const pnx_thing_kind *kind, const char *name, const char *identity,
-                              pnx_time deadline, pnx_fate *ret_fate, pnx_error *err)
+                              pnx_time deadline, pnx_fate *ret_fate,
+                              char ret_note[PNX_OUTCOME_REASON_MAX], pnx_error *err)
 {
     pnx_status status = look(kind, name, identity, err);
     *ret_fate = status == PNX_EALREADY ? PNX_FATE_ALREADY_GONE : PNX_FATE_STUCK;
@@ -192,15 +195,19 @@ static pnx_status remove_once(const pnx_thing_kind *kind, const char *name, cons
     if (!kind->remove)
         return pnx_fail(err, PNX_EUNSUPPORTED, "a %s goes with the process that holds it",
                         kind->name);
+    pnx_error_clear(err);
     status = kind->remove(name, identity, deadline, err);
     if (status != PNX_OK && status != PNX_EALREADY)
         return status;
     pnx_fate fate = status == PNX_OK ? PNX_FATE_REMOVED : PNX_FATE_ALREADY_GONE;
-    pnx_error_clear(err);
-    status = look_until_gone(kind, name, identity, deadline, err);
     if (status == PNX_OK)
+        memcpy(ret_note, err->message, PNX_OUTCOME_REASON_MAX);
+    pnx_error_clear(err);
+    if (!kind->is_deed)
+        status = look_until_gone(kind, name, identity, deadline, err);
+    if (status == PNX_OK || status == PNX_EALREADY)
         *ret_fate = fate;
-    return status;
+    return status == PNX_EALREADY ? PNX_OK : status;
 }
 
 pnx_status pnx_thing_remove_named(const pnx_thing_kind *kind, const char *name,
@@ -213,11 +220,13 @@ pnx_status pnx_thing_remove_named(const pnx_thing_kind *kind, const char *name,
     outcome = outcome ? outcome : &ignored;
     pnx_time began = pnx_monotonic_now();
     pnx_fate fate;
-    pnx_status status = remove_once(kind, name, identity, deadline, &fate, why);
+    char note[PNX_OUTCOME_REASON_MAX] = "";
+    pnx_status status = remove_once(kind, name, identity, deadline, &fate, note, why);
     pnx__outcome_attempt(outcome, began);
     if (status != PNX_OK)
         return pnx__outcome_stuck(outcome, fate, why);
     pnx__outcome_gone(outcome, fate);
+    memcpy(outcome->reason, note, sizeof note);
     return PNX_OK;
 }
 
@@ -229,10 +238,16 @@ pnx_status pnx_thing_remove(pnx_thing *thing, pnx_time deadline, pnx_outcome *ou
                         thing->name, (int)thing->owner);
     if (!outcome)
         outcome = thing->watch ? thing->watch : &thing->outcome;
+    if (thing->done) {
+        pnx__outcome_gone(outcome, PNX_FATE_ALREADY_GONE);
+        return PNX_OK;
+    }
     pnx_status status =
         pnx_thing_remove_named(thing->kind, thing->name, thing->identity, deadline, outcome, err);
-    if (status == PNX_OK)
+    if (status == PNX_OK) {
+        thing->done = thing->kind->is_deed;
         tell_keeper(thing, outcome);
+    }
     return status;
 }
 
