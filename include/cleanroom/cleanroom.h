@@ -4,8 +4,9 @@
 #define CLEANROOM_CLEANROOM_H
 
 #include <cleanroom/cgroup.h>
-#include <cleanroom/mqueue.h>
 #include <cleanroom/limits.h>
+#include <cleanroom/mount.h>
+#include <cleanroom/mqueue.h>
 #include <cleanroom/outcome.h>
 #include <cleanroom/process.h>
 #include <cleanroom/report.h>

@@ -42,5 +42,6 @@ extern const pnx_thing_kind pnx__thing_mqueue;
 extern const pnx_thing_kind pnx__thing_socket;
 extern const pnx_thing_kind pnx__thing_abstract;
 extern const pnx_thing_kind pnx__thing_port;
+extern const pnx_thing_kind pnx__thing_mount;
 
 #endif

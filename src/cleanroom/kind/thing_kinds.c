@@ -15,6 +15,8 @@ static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_abstract,
     &pnx__thing_port,
     NULL,
+    &pnx__thing_shm,      &pnx__thing_semaphore, &pnx__thing_sysv_shm, &pnx__thing_sysv_sem,
+    &pnx__thing_sysv_msg, &pnx__thing_mqueue,    &pnx__thing_mount,    NULL,
 };
 
 const pnx_thing_kind *const *pnx_thing_kinds(void)
