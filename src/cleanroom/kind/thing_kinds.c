@@ -4,6 +4,7 @@
 #include <string.h>
 
 /* One line for each sort of thing; its file is named like it. */
+/* clang-format off */
 static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_shm,
     &pnx__thing_semaphore,
@@ -17,7 +18,10 @@ static const pnx_thing_kind *const kinds[] = {
     NULL,
     &pnx__thing_shm,      &pnx__thing_semaphore, &pnx__thing_sysv_shm, &pnx__thing_sysv_sem,
     &pnx__thing_sysv_msg, &pnx__thing_mqueue,    &pnx__thing_mount,    NULL,
+    &pnx__thing_mount,
+    NULL,
 };
+/* clang-format on */
 
 const pnx_thing_kind *const *pnx_thing_kinds(void)
 {
