@@ -187,8 +187,8 @@ PNX_API size_t pnx_cache_get_many(pnx_cache *cache, const void *keys, size_t cou
  * errors too. Other keys are not held up. On failure the reference is empty and `err` says why:
  * what the load answered; PNX_EDEADLOCK: this thread is loading that key, or waits, over other
  * threads, for itself; PNX_ETIMEOUT: at `deadline` another thread was still loading (which goes
- * on). A key that is put while it is loaded keeps what was put; one that is removed meanwhile is
- * answered but not kept.
+ * on). A key that is put while it is loaded keeps what was put. One that is removed meanwhile is
+ * answered to those who asked before, but not kept; who asks later gets a load that began later.
  */
 PNX_MUST_CHECK PNX_API pnx_ref pnx_cache_load(pnx_cache *cache, const void *key, pnx_time deadline,
                                               pnx_error *err);

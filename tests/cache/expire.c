@@ -149,14 +149,113 @@ static void per_entry(void **state)
     cache_end(cache);
 }
 
+static unsigned computed;
+
+static pnx_cache_decision expects_none(const void *key, const void *old, void *value,
+                                       void *argument)
+{
+    (void)key;
+    (void)argument;
+    computed++;
+    assert_null(old);
+    *(uint64_t *)value = 99;
+    return PNX_CACHE_STORE;
+}
+
+/* What has expired is not there, though nothing has taken it out yet. */
+static void an_expired_one_is_none_to_those_who_write(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t key = 1, value = 7;
+    computed = 0;
+    memset(told, 0, sizeof told);
+    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
+                                                      .capacity = 100,
+                                                      .expire_after_write = PNX_S(10),
+                                                      .listener = listen});
+    put(cache, 1, 1);
+    pnx_test_clock_advance(&fixture->clock, PNX_S(10));
+    assert_int_equal(pnx_cache_compute(cache, &key, expects_none, NULL, PNX_FOREVER, NULL, NULL),
+                     PNX_OK);
+    assert_int_equal(computed, 1);
+    assert_int_equal(get(cache, 1), 99);
+    pnx_test_clock_advance(&fixture->clock, PNX_S(10));
+    assert_int_equal(pnx_cache_put_if_absent(cache, &key, &value, NULL, NULL), PNX_OK);
+    assert_int_equal(get(cache, 1), 7);
+    pnx_test_clock_advance(&fixture->clock, PNX_S(10));
+    put(cache, 1, 8);
+    assert_int_equal(told[PNX_CACHE_EXPIRED], 3);
+    assert_int_equal(told[PNX_CACHE_REPLACED], 0);
+    cache_end(cache);
+}
+
+static pnx_cache *asked;
+
+static pnx_duration ask_the_cache(const void *key, const void *value, pnx_cache_moment moment,
+                                  pnx_duration left, void *context)
+{
+    pnx_cache_stats stats;
+    (void)value;
+    (void)moment;
+    (void)left;
+    (void)context;
+    if (asked) {
+        pnx_cache_stats_get(asked, &stats);
+        pnx_auto_ref ref = pnx_cache_get(asked, &(uint64_t){*(const uint64_t *)key + 1});
+        (void)pnx_cache_remove(asked, &(uint64_t){1000});
+    }
+    return PNX_S(5);
+}
+
+static void the_function_may_use_the_cache(void **state)
+{
+    struct fixture *fixture = *state;
+    asked = NULL;
+    pnx_cache *cache = cache_make(&(pnx_cache_config){
+        .registry = fixture->registry, .capacity = 10, .expire = ask_the_cache});
+    asked = cache;
+    for (uint64_t key = 0; key < 20; key++)
+        put(cache, key, key);
+    assert_int_equal(entries(cache), 10);
+    pass(fixture, PNX_S(6));
+    assert_int_equal(entries(cache), 0);
+    cache_end(cache);
+}
+
+/* A put looks at so many that are due, not at all of them; the ticker sees to the others. */
+static void a_put_does_not_expire_everything(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { MANY = 5000 };
+    pnx_cache_stats stats;
+    pnx_cache *cache = cache_make(&(pnx_cache_config){
+        .registry = fixture->registry, .capacity = 2 * MANY, .expire_after_write = PNX_S(10)});
+    for (uint64_t key = 0; key < MANY; key++)
+        put(cache, key, key);
+    pnx_test_clock_advance(&fixture->clock, PNX_S(11));
+    put(cache, MANY, 0);
+    pnx_cache_stats_get(cache, &stats);
+    assert_true(stats.left[PNX_CACHE_EXPIRED] > 1 && stats.left[PNX_CACHE_EXPIRED] <= 64);
+    for (uint64_t key = 0; key < MANY; key++)
+        assert_int_equal(get(cache, key), -1);
+    settle(fixture);
+    assert_int_equal(entries(cache), 1);
+    pnx_cache_stats_get(cache, &stats);
+    assert_int_equal(stats.left[PNX_CACHE_EXPIRED], MANY);
+    cache_end(cache);
+}
+
 /* ---- refresh --------------------------------------------------------------------------------- */
 
 static uint64_t version;
 static pnx_status answer;
+static struct fixture *slow; /* loads take half a minute of it */
 
 static pnx_status load(const void *key, pnx_cache_loaded *ret, void *context, pnx_error *err)
 {
     version++;
+    if (slow != NULL)
+        pnx_test_clock_advance(&slow->clock, PNX_S(30));
     *(uint64_t *)ret->value = version;
     return answer;
 }
@@ -227,6 +326,62 @@ static void stale_while_revalidate(void **state)
     cache_end(cache);
 }
 
+/* A refresh is queued, and a load wants the key now: it does not wait for the worker. */
+static void a_load_takes_over_a_queued_refresh(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t key = 7;
+    version = 0;
+    answer = PNX_OK;
+    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
+                                                      .capacity = 10,
+                                                      .load = load,
+                                                      .expire_after_write = PNX_S(10),
+                                                      .stale_for = PNX_S(5)});
+    for (unsigned round = 1; round <= 3; round++) {
+        pnx_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
+        pnx_ref_drop(&ref);
+        pnx_test_clock_advance(&fixture->clock, PNX_S(12));
+        assert_int_equal(get(cache, key), 2 * round - 1); /* stale; a refresh is queued */
+        pnx_test_clock_advance(&fixture->clock, PNX_S(5));
+        assert_int_equal(get(cache, key), -1);
+        ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
+        assert_int_equal(pnx_ref_get(&ref, uint64_t), 2 * round);
+        pnx_ref_drop(&ref);
+        if (round == 3)
+            break; /* it ends with the job still due */
+        settle(fixture);
+        assert_int_equal(version, 2 * round); /* the job found nothing to do */
+        assert_true(pnx_cache_remove(cache, &key));
+    }
+    cache_end(cache);
+    assert_int_equal(version, 6);
+}
+
+/* It took so long that the old value has expired: nobody has put a newer one. */
+static void a_slow_refresh_is_not_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t key = 7;
+    version = 0;
+    answer = PNX_OK;
+    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
+                                                      .capacity = 10,
+                                                      .load = load,
+                                                      .refresh_after_write = PNX_S(5),
+                                                      .expire_after_write = PNX_S(20)});
+    pnx_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
+    pnx_ref_drop(&ref);
+    pass(fixture, PNX_S(6));
+    assert_int_equal(get(cache, key), 1);
+    slow = fixture;
+    settle(fixture);
+    slow = NULL;
+    assert_int_equal(version, 2);
+    assert_int_equal(get(cache, key), 2);
+    cache_end(cache);
+}
+
 /* A cache that is destroyed with a refresh on its way. */
 static void destroyed_meanwhile(void **state)
 {
@@ -252,6 +407,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(after_access, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(by_function, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(per_entry, fixture_make, fixture_end),
+        cmocka_unit_test_setup_teardown(an_expired_one_is_none_to_those_who_write, fixture_make,
+                                        fixture_end),
+        cmocka_unit_test_setup_teardown(the_function_may_use_the_cache, fixture_make, fixture_end),
+        cmocka_unit_test_setup_teardown(a_put_does_not_expire_everything, fixture_make,
+                                        fixture_end),
+        cmocka_unit_test_setup_teardown(a_load_takes_over_a_queued_refresh, fixture_make,
+                                        fixture_end),
+        cmocka_unit_test_setup_teardown(a_slow_refresh_is_not_lost, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(refresh_ahead, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(stale_while_revalidate, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(destroyed_meanwhile, fixture_make, fixture_end),

@@ -231,6 +231,9 @@ static void a_deadline(void **state)
     pnx_ref ref = pnx_cache_load(cache, &key, pnx_monotonic_now(), &err);
     assert_null(ref.value);
     assert_int_equal(err.code, PNX_ETIMEOUT);
+    ref = pnx_cache_load(cache, &key, INT64_MIN, &err); /* and no later if it is long past */
+    assert_null(ref.value);
+    assert_int_equal(err.code, PNX_ETIMEOUT);
     hold(&loader, false);
     end(&user);
     assert_non_null(user.got);
@@ -273,6 +276,53 @@ static void put_and_remove_meanwhile(void **state)
     assert_null(none.value);
     finish(fixture, &loader, cache);
     free(mine);
+}
+
+/* The truth that a cache is in front of. */
+static _Atomic uint64_t truth;
+static _Atomic bool stopped;
+
+static pnx_status load_truth(const void *key, pnx_cache_loaded *ret, void *context, pnx_error *err)
+{
+    (void)key;
+    (void)context;
+    (void)err;
+    *(uint64_t *)ret->value = atomic_load(&truth);
+    sched_yield();
+    return PNX_OK;
+}
+
+static void *keep_loading(void *cache)
+{
+    while (!atomic_load(&stopped)) {
+        pnx_auto_ref ref = pnx_cache_load(cache, &(uint64_t){1}, PNX_FOREVER, NULL);
+        assert_non_null(ref.value);
+    }
+    return NULL;
+}
+
+/* Whoever changes the truth and removes the key never reads the old value afterwards. */
+static void a_remove_outdates_the_loads_that_run(void **state)
+{
+    uint64_t key = 1;
+    pthread_t threads[3];
+    (void)state;
+    atomic_store(&stopped, false);
+    pnx_cache *cache = cache_make(&(pnx_cache_config){.capacity = 4, .load = load_truth});
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_loading, cache), 0);
+    for (size_t i = 0; i < effort(30000); i++) {
+        const uint64_t now = atomic_fetch_add(&truth, 1) + 1;
+        (void)pnx_cache_remove(cache, &key);
+        pnx_auto_ref ref = i % 16 == 0 ? pnx_cache_load(cache, &key, PNX_FOREVER, NULL)
+                                       : pnx_cache_get(cache, &key);
+        assert_true(ref.value == NULL || pnx_ref_get(&ref, uint64_t) >= now);
+        assert_true(ref.value != NULL || i % 16 != 0);
+    }
+    atomic_store(&stopped, true);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    cache_end(cache);
 }
 
 /* ---- recursion ------------------------------------------------------------------------------- */
@@ -430,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(errors_are_kept, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(a_deadline, fixture_make, fixture_end),
         cmocka_unit_test_setup_teardown(put_and_remove_meanwhile, fixture_make, fixture_end),
+        cmocka_unit_test(a_remove_outdates_the_loads_that_run),
         cmocka_unit_test(recursion),
         cmocka_unit_test(recursion_of_two),
         cmocka_unit_test(a_load_that_ends_its_thread),

@@ -271,5 +271,6 @@ void pnx_cache_stats_get(pnx_cache *cache, pnx_cache_stats *ret)
     ret->load_ns = cache->load_ns;
     ret->load_waits = cache->load_waits;
     ret->refreshes = cache->refreshes;
+    ret->memory_bytes += pnx__flights_memory(cache);
     pthread_mutex_unlock(&cache->flights_lock);
 }

@@ -11,15 +11,22 @@
 
 /* ---- an entry's times ------------------------------------------------------------------------ */
 
-static pnx_duration configured(struct pnx_cache *cache, pnx__entry *entry, pnx_cache_moment moment,
-                               pnx_duration left)
+static pnx_duration asked(struct pnx_cache *cache, const void *key, const void *value,
+                          pnx_cache_moment moment, pnx_duration left)
+{
+    const pnx_duration lifetime =
+        cache->config.expire(key, value, moment, left, cache->config.context);
+    return lifetime < 0 ? 0 : lifetime;
+}
+
+pnx_duration pnx__timing_of(struct pnx_cache *cache, const void *key, const void *value,
+                            pnx_duration lifetime)
 {
     const pnx_cache_config *config = &cache->config;
-    if (config->expire) {
-        const pnx_duration lifetime = config->expire(pnx__entry_key(cache, entry), entry->value,
-                                                     moment, left, config->context);
-        return lifetime < 0 ? 0 : lifetime;
-    }
+    if (lifetime != 0)
+        return lifetime;
+    if (config->expire)
+        return asked(cache, key, value, PNX_CACHE_WRITTEN, PNX_FOREVER);
     const pnx_duration write =
         config->expire_after_write ? config->expire_after_write : PNX_FOREVER;
     const pnx_duration access =
@@ -40,8 +47,6 @@ void pnx__timing_set(struct pnx_cache *cache, pnx__entry *entry, pnx_duration li
     pnx__timing *timing = pnx__entry_timing(cache, entry);
     const pnx_time now = pnx__cache_now(cache);
     pnx__list_init(&timing->link);
-    if (lifetime == 0)
-        lifetime = configured(cache, entry, PNX_CACHE_WRITTEN, PNX_FOREVER);
     const pnx_time expires = pnx_time_after(now, lifetime);
     expire_at(cache, timing, expires);
     pnx_time refresh = PNX_FOREVER;
@@ -63,8 +68,9 @@ void pnx__timing_touch(struct pnx_cache *cache, pnx__entry *entry, pnx_time now)
     if (cache->config.expire) {
         if (!cache->config.expire_on_read)
             return;
-        const pnx_duration lifetime = configured(
-            cache, entry, PNX_CACHE_READ, expires == PNX_FOREVER ? PNX_FOREVER : expires - now);
+        const pnx_duration lifetime =
+            asked(cache, pnx__entry_key(cache, entry), entry->value, PNX_CACHE_READ,
+                  expires == PNX_FOREVER ? PNX_FOREVER : expires - now);
         const pnx_time when = pnx_time_after(now, lifetime);
         if (when == expires)
             return;
@@ -102,6 +108,7 @@ bool pnx__cache_wheel_make(struct pnx_cache *cache)
     if (!cache->wheel)
         return false;
     cache->wheel->now = tick_of(pnx__cache_now(cache));
+    pnx__list_init(&cache->wheel->overdue);
     for (unsigned level = 0; level < PNX__CACHE_WHEEL_LEVELS; level++)
         for (unsigned i = 0; i < PNX__CACHE_WHEEL_SLOTS; i++)
             pnx__list_init(&cache->wheel->slots[level][i]);
@@ -150,6 +157,8 @@ static uint64_t level_due(const pnx__cache_wheel *wheel, unsigned level)
 
 static uint64_t next_tick(const pnx__cache_wheel *wheel)
 {
+    if (!pnx__list_empty(&wheel->overdue))
+        return wheel->now;
     /* A lower level comes up before a higher one, always. */
     for (unsigned level = 0; level < PNX__CACHE_WHEEL_LEVELS; level++) {
         const uint64_t due = level_due(wheel, level);
@@ -167,22 +176,24 @@ pnx_time pnx__wheel_due(const struct pnx_cache *cache)
                : (pnx_time)(tick << PNX__CACHE_TICK_SHIFT);
 }
 
-void pnx__wheel_advance(struct pnx_cache *cache, pnx_time now, pnx__leaving *leaving)
+/* Empties the slot that comes up at `tick` into `overdue`. */
+static void turn_to(pnx__cache_wheel *wheel, uint64_t tick)
+{
+    unsigned level = 0;
+    while (level_due(wheel, level) != tick)
+        level++;
+    const unsigned slot = (tick >> level * PNX__CACHE_WHEEL_BITS) & (PNX__CACHE_WHEEL_SLOTS - 1);
+    pnx__list_append(&wheel->overdue, &wheel->slots[level][slot]);
+    wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    wheel->now = tick;
+}
+
+bool pnx__wheel_advance(struct pnx_cache *cache, pnx_time now, unsigned most, pnx__leaving *leaving)
 {
     pnx__cache_wheel *wheel = cache->wheel;
     const uint64_t until = tick_of(now);
-    for (uint64_t tick; (tick = next_tick(wheel)) <= until;) {
-        unsigned level = 0;
-        while (level_due(wheel, level) != tick)
-            level++;
-        pnx__list due;
-        const unsigned shift = level * PNX__CACHE_WHEEL_BITS;
-        const unsigned slot = (tick >> shift) & (PNX__CACHE_WHEEL_SLOTS - 1);
-        pnx__list_init(&due);
-        pnx__list_append(&due, &wheel->slots[level][slot]);
-        wheel->occupied[level] &= ~(UINT64_C(1) << slot);
-        wheel->now = tick;
-        for (pnx__list *link; (link = pnx__list_pop_front(&due)) != NULL;) {
+    for (;;) {
+        for (pnx__list *link; most > 0 && (link = pnx__list_pop_front(&wheel->overdue)); most--) {
             pnx__timing *timing = pnx__container_of(link, pnx__timing, link);
             pnx__entry *entry = (void *)((char *)timing - cache->timing_at);
             if (now >= atomic_load_explicit(&timing->stale_until, memory_order_relaxed))
@@ -190,9 +201,16 @@ void pnx__wheel_advance(struct pnx_cache *cache, pnx_time now, pnx__leaving *lea
             else
                 pnx__wheel_put(cache, entry);
         }
+        if (!pnx__list_empty(&wheel->overdue))
+            return true;
+        const uint64_t tick = next_tick(wheel);
+        if (tick > until)
+            break;
+        turn_to(wheel, tick);
     }
     if (wheel->now < until)
         wheel->now = until;
+    return false;
 }
 
 /* ---- the ticker ------------------------------------------------------------------------------ */
@@ -254,20 +272,25 @@ static pnx_status ticker_release(pnx_cache *cache, const pnx_release *why)
     return PNX_OK;
 }
 
+/* Entries that expire between two times that others may write: some 100 us. */
+#define EXPIRE_MANY 1024
+
 void pnx_cache_drain(pnx_cache *cache)
 {
-    pnx__leaving leaving;
     pnx_time due = PNX_FOREVER;
     if (pnx__cache_forked(cache))
         return;
-    pnx__list_init(&leaving);
-    pthread_mutex_lock(&cache->writer);
-    pnx__readers_drain(cache, true);
-    if (cache->timed) {
-        pnx__wheel_advance(cache, pnx__cache_now(cache), &leaving);
-        due = pnx__wheel_due(cache);
+    for (bool more = true; more;) {
+        pnx__leaving leaving;
+        pnx__list_init(&leaving);
+        pthread_mutex_lock(&cache->writer);
+        pnx__readers_drain(cache, true);
+        more =
+            cache->timed && pnx__wheel_advance(cache, pnx__cache_now(cache), EXPIRE_MANY, &leaving);
+        if (cache->timed)
+            due = pnx__wheel_due(cache);
+        pnx__cache_unlock(cache, &leaving);
     }
-    pnx__cache_unlock(cache, &leaving);
     pnx__cache_reclaim(cache);
     if (due != PNX_FOREVER)
         pnx__ticker_by(cache, due);

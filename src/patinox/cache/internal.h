@@ -121,8 +121,9 @@ typedef struct pnx__slabs {
 #define PNX__CACHE_WHEEL_SLOTS 64
 #define PNX__CACHE_WHEEL_LEVELS 8
 typedef struct pnx__cache_wheel {
-    uint64_t now; /* in ticks: everything before it was looked at */
+    uint64_t now; /* in ticks: everything before it was looked at, or is in `overdue` */
     uint64_t occupied[PNX__CACHE_WHEEL_LEVELS];
+    pnx__list overdue; /* taken out of their slot, to be looked at next */
     pnx__list slots[PNX__CACHE_WHEEL_LEVELS][PNX__CACHE_WHEEL_SLOTS];
 } pnx__cache_wheel;
 
@@ -164,8 +165,9 @@ struct pnx_cache {
     pthread_cond_t flights_changed;
     struct pnx__flight *flights[64];                /* by hash */
     struct pnx__flight *failed_first, *failed_last; /* kept errors, oldest first */
+    struct pnx__flight *taken; /* refreshes that a load was faster than: their jobs are still due */
     unsigned failed_count;
-    unsigned flights_running;
+    unsigned flights_running, refreshing; /* refreshing: jobs that are not over */
     _Atomic uint32_t flight_count;
     uint64_t loads, load_failures, load_ns, load_waits, refreshes; /* flights lock */
     bool closing;
@@ -323,12 +325,15 @@ typedef struct pnx__put {
     const pnx_site *site;
     bool if_absent;
     bool expects; /* only if the entry under the key is `expected`; NULL: none */
+    bool or_none; /* or if there is none any more */
     pnx__entry *expected;
     pnx_duration lifetime;
     uint32_t weight;
     pnx_ref *ret;
+    /* True: the key was removed since the value was read: `ret` gets it, the cache does not. */
+    const _Atomic bool *invalidated;
 } pnx__put;
-/* PNX_EALREADY: present, or not what was expected. */
+/* PNX_EALREADY: present, or not what was expected. What has expired is neither. */
 pnx_status pnx__cache_put_how(struct pnx_cache *cache, const void *key, const void *value,
                               const pnx__put *how, pnx_error *err);
 /* Gives a value back that never got into the cache. */
@@ -363,15 +368,19 @@ void pnx__cache_let_go(struct pnx_cache *cache, pnx__entry *entry);
 /* ---- expire.c -------------------------------------------------------------------------------- */
 
 PNX_MUST_CHECK bool pnx__cache_wheel_make(struct pnx_cache *cache);
-/* Sets what a new entry's timing is; no lock. */
+/* How long a new entry lives, if the put does not say: asks the caller's function; no lock. */
+pnx_duration pnx__timing_of(struct pnx_cache *cache, const void *key, const void *value,
+                            pnx_duration lifetime);
+/* Sets what a new entry's timing is. */
 void pnx__timing_set(struct pnx_cache *cache, pnx__entry *entry, pnx_duration lifetime);
 /* A read moved or may move when it expires; it is pinned. */
 void pnx__timing_touch(struct pnx_cache *cache, pnx__entry *entry, pnx_time now);
 /* Writer's lock held. */
 void pnx__wheel_put(struct pnx_cache *cache, pnx__entry *entry);
 void pnx__wheel_take(struct pnx_cache *cache, pnx__entry *entry);
-/* Whatever is due leaves; writer's lock held. */
-void pnx__wheel_advance(struct pnx_cache *cache, pnx_time now, pnx__leaving *leaving);
+/* What is due leaves; looks at `most` entries at most. True: there are more. Writer's lock held. */
+bool pnx__wheel_advance(struct pnx_cache *cache, pnx_time now, unsigned most,
+                        pnx__leaving *leaving);
 /* When the wheel wants to be looked at; writer's lock held. */
 pnx_time pnx__wheel_due(const struct pnx_cache *cache);
 /* Sees to it that the cache looks after itself at `when`; no lock held. */
@@ -385,5 +394,7 @@ void pnx__flights_invalidate(struct pnx_cache *cache, uint64_t hash, const void 
 /* Starts a load in the background, unless one runs. False: it could not be started. */
 bool pnx__flight_refresh(struct pnx_cache *cache, uint64_t hash, const void *key);
 void pnx__flights_done(struct pnx_cache *cache);
+/* What they take. */
+size_t pnx__flights_memory(struct pnx_cache *cache);
 
 #endif

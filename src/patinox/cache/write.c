@@ -4,12 +4,16 @@
 #include "cache/internal.h"
 
 #define KEY_MAX 256
+/* Entries whose time a put looks at: more than it brings, so that they do not pile up. The ticker
+ * sees to the others. */
+#define EXPIRE_AT_ONCE 64
 
 /* What a put brings along, made before the lock. */
 struct fresh {
     uint64_t hash;
     uint32_t weight;
     pnx__slot *slot;
+    pnx_duration lifetime;
     unsigned char key[KEY_MAX];
 };
 
@@ -45,6 +49,8 @@ static pnx_status fresh_make(struct pnx_cache *cache, const void *key, const voi
         fresh->weight =
             cache->config.weigh ? cache->config.weigh(key, value, cache->config.context) : 1;
     fresh->weight = fresh->weight ? fresh->weight : 1;
+    if (cache->timed)
+        fresh->lifetime = pnx__timing_of(cache, key, value, how->lifetime);
     memcpy(fresh->key, key, cache->config.key_size);
     if (cache->config.key_copy && !cache->config.key_copy(fresh->key, cache->config.context))
         return pnx_fail(err, PNX_ENOMEM, "cache %s: no memory for a key", cache->name);
@@ -64,7 +70,7 @@ static void fresh_undo(struct pnx_cache *cache, struct fresh *fresh)
 }
 
 static void fill(struct pnx_cache *cache, pnx__entry *entry, const struct fresh *fresh,
-                 const void *value, const pnx__put *how)
+                 const void *value)
 {
     entry->node.hash = fresh->hash;
     entry->node.weight = fresh->weight;
@@ -73,17 +79,29 @@ static void fill(struct pnx_cache *cache, pnx__entry *entry, const struct fresh 
     memcpy(entry->value, value, cache->config.value_size);
     memcpy(pnx__entry_key(cache, entry), fresh->key, cache->config.key_size);
     if (cache->timed)
-        pnx__timing_set(cache, entry, how->lifetime);
+        pnx__timing_set(cache, entry, fresh->lifetime);
     atomic_store_explicit(&entry->node.state, PNX__ENTRY_LIVE, memory_order_relaxed);
 }
 
-/* Is there something that a put-if-absent leaves alone? */
-static bool answers(struct pnx_cache *cache, pnx__entry *entry)
+/* What is under the key. What has expired is none, though the wheel has not come by yet. */
+static pnx__entry *find_present(struct pnx_cache *cache, const struct fresh *fresh,
+                                pnx__leaving *leaving)
 {
-    return entry != NULL &&
-           (!cache->timed || pnx__cache_now(cache) <
-                                 atomic_load_explicit(&pnx__entry_timing(cache, entry)->stale_until,
-                                                      memory_order_relaxed));
+    pnx__entry *entry = pnx__cache_table_find(cache, fresh->hash, fresh->key);
+    if (entry == NULL || !cache->timed ||
+        pnx__cache_now(cache) < atomic_load_explicit(&pnx__entry_timing(cache, entry)->stale_until,
+                                                     memory_order_relaxed))
+        return entry;
+    pnx__cache_leave(cache, entry, PNX_CACHE_EXPIRED, leaving);
+    return NULL;
+}
+
+/* May the put go ahead, given what is there? */
+static bool suits(const pnx__put *how, const pnx__entry *present)
+{
+    if (how->if_absent)
+        return present == NULL;
+    return !how->expects || present == how->expected || (how->or_none && present == NULL);
 }
 
 static void replace(struct pnx_cache *cache, pnx__entry *old, pnx__entry *entry,
@@ -114,9 +132,9 @@ static pnx_status put_locked(struct pnx_cache *cache, const struct fresh *fresh,
      * away. */
     pnx__readers_drain(cache, cache->puts % PNX__NOTES == 0);
     if (cache->timed)
-        pnx__wheel_advance(cache, pnx__cache_now(cache), leaving);
-    pnx__entry *old = pnx__cache_table_find(cache, fresh->hash, fresh->key);
-    if ((how->if_absent && answers(cache, old)) || (how->expects && old != how->expected)) {
+        (void)pnx__wheel_advance(cache, pnx__cache_now(cache), EXPIRE_AT_ONCE, leaving);
+    pnx__entry *old = find_present(cache, fresh, leaving);
+    if (!suits(how, old)) {
         if (how->ret && how->if_absent)
             *how->ret = pnx__cache_pin(cache, old);
         return PNX_EALREADY;
@@ -127,10 +145,16 @@ static pnx_status put_locked(struct pnx_cache *cache, const struct fresh *fresh,
             pnx__entry_free(cache, entry);
         return pnx_fail(err, PNX_ENOMEM, "cache %s: no memory for an entry", cache->name);
     }
-    fill(cache, entry, fresh, value, how);
+    fill(cache, entry, fresh, value);
     if (how->ret)
         *how->ret = pnx__cache_pin(cache, entry);
     cache->puts++;
+    /* Acquire: pairs with the release in pnx__flights_invalidate. A remove takes this lock after
+     * it: either this sees the flag, or the remove finds the entry. */
+    if (how->invalidated && atomic_load_explicit(how->invalidated, memory_order_acquire)) {
+        pnx__cache_gone(cache, entry, PNX_CACHE_REMOVED, leaving);
+        return PNX_OK;
+    }
     if (old) {
         replace(cache, old, entry, leaving);
     } else {
