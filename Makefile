@@ -6,6 +6,8 @@
 CMD     ?= examples/messy
 SUBJECT ?=
 JSON    ?=
+TARGET  ?= ledger
+SECONDS ?= 60
 PREFIX  ?=
 
 # A test build has every optional part.
@@ -17,7 +19,7 @@ sanitized_test = $(test) --setup sanitizer --no-suite packaging --no-suite model
 fixed_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sanitize asan tsan lint format bench soak install clean
+.PHONY: help build run test sanitize asan tsan lint format bench soak fuzz install clean
 
 help: ## shows this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +68,15 @@ soak: ## runs the property and torture tests with 100 times the work
 	@tools/setup build test
 	@tools/configure build $(complete)
 	$(test) -C build --setup soak --suite property --suite torture
+
+fuzz: ## fuzzes TARGET (default: ledger) with libFuzzer for SECONDS (default: 60)
+	@tools/setup build test fuzz
+	@CC=clang tools/configure build-fuzz -Dfuzz=enabled -Db_sanitize=address,undefined \
+		-Db_lundef=false -Dbench=disabled $(complete)
+	@ninja -C build-fuzz tests/fuzz/fuzz-$(TARGET)
+	@mkdir -p build-fuzz/corpus-$(TARGET)
+	cd build-fuzz && tests/fuzz/fuzz-$(TARGET) -max_total_time=$(SECONDS) -max_len=8192 \
+		corpus-$(TARGET) ../tests/fuzz/corpus/$(TARGET)
 
 install: build ## installs into PREFIX (default /usr/local), below DESTDIR if that is set
 	@$(if $(PREFIX),meson configure build -Dprefix=$(PREFIX))

@@ -217,13 +217,11 @@ static bool count_entry(const struct pnx__ledger_entry *entry, void *context)
     return true;
 }
 
-/* A copy of it as it is now is adopted, and goes on. */
-static void adopt_copy(int dir, int fd)
+/* A copy of it is adopted, and goes on. */
+static void adopt_copy(int dir, const char *bytes, size_t size)
 {
-    static char bytes[PNX__LEDGER_SIZE_FIRST];
-    assert_int_equal(pread(fd, bytes, sizeof bytes, 0), sizeof bytes);
-    int copy = openat(dir, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(pwrite(copy, bytes, sizeof bytes, 0), sizeof bytes);
+    int copy = openat(dir, "copy", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(pwrite(copy, bytes, size, 0), size);
     close(copy);
     pnx_error err = {0};
     pnx__ledger *ledger;
@@ -239,6 +237,13 @@ static void adopt_copy(int dir, int fd)
     assert_false(view->torn);
     assert_int_equal(view->closed, status == PNX_EALREADY);
     pnx__ledger_view_free(view);
+}
+
+static void adopt_as_it_is_now(int dir, int fd)
+{
+    static char bytes[PNX__LEDGER_SIZE_FIRST];
+    assert_int_equal(pread(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    adopt_copy(dir, bytes, sizeof bytes);
 }
 
 static bool start_stepping(pid_t pid)
@@ -291,7 +296,7 @@ static void a_kill_after_any_instruction_leaves_it_whole(void **state)
         most = entries;
         torn += scan.torn;
         if (scan.torn || steps % 64 == 0)
-            adopt_copy(dir, fd);
+            adopt_as_it_is_now(dir, fd);
         steps++;
     }
     assert_true(WIFEXITED(status));
@@ -412,8 +417,11 @@ static void it_may_be_cut_at_any_byte(void **state)
         bool between = scan.tail * PNX__LEDGER_SLOT == size || whole == ENTRIES;
         if (between || size % PNX__LEDGER_SLOT > 16)
             assert_int_equal(scan.torn, !between);
+        if (whole < ENTRIES)
+            adopt_copy(dir, sample->bytes, size);
     }
     close(fd);
+    assert_int_equal(unlinkat(dir, "copy", 0), 0);
     assert_int_equal(unlinkat(dir, "ledger", 0), 0);
     free(sample);
     close(dir);

@@ -133,6 +133,10 @@ static bool is_good(const struct reader *reader, const struct pnx__ledger_record
     bool of_thing = record->event <= PNX__LEDGER_GONE;
     if (of_thing != (record->kind != 0) || of_thing != (record->resource != 0))
         return false;
+    /* Every resource before it has taken a slot at least. So what a reader keeps of resources is
+     * never more than the file is long. */
+    if (record->resource > slot)
+        return false;
     if (record->part >= record->parts || record->parts > PNX__LEDGER_PARTS_MAX ||
         record->length > PNX__LEDGER_PAYLOAD)
         return false;
@@ -215,14 +219,17 @@ static pnx_status meet_all(struct reader *reader, pnx_error *err)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-/* A file that was cut within a slot. */
+/* A file that was cut within a slot: what is left of it is not read, but must be cut off. */
 static pnx_status find_stub(struct reader *reader, uint64_t size, pnx_error *err)
 {
     unsigned char stub[PNX__LEDGER_SLOT];
     size_t length = size % PNX__LEDGER_SLOT;
     pnx_status status = read_at(reader, size - length, stub, length, err);
-    reader->scan->torn = status == PNX_OK && !is_zero(stub, length);
-    return status;
+    if (status || is_zero(stub, length))
+        return status;
+    reader->scan->torn = true;
+    reader->scan->used = (uint32_t)(size / PNX__LEDGER_SLOT) + 1;
+    return PNX_OK;
 }
 
 static pnx_status scan(struct reader *reader, uint64_t size, pnx_error *err)
@@ -231,9 +238,9 @@ static pnx_status scan(struct reader *reader, uint64_t size, pnx_error *err)
     if (status == PNX_OK)
         status = find_end(reader, (uint32_t)(size / PNX__LEDGER_SLOT), err);
     if (status == PNX_OK)
-        status = check_header(reader, err);
-    if (status == PNX_OK)
         status = find_stub(reader, size, err);
+    if (status == PNX_OK)
+        status = check_header(reader, err);
     if (status == PNX_OK)
         status = meet_all(reader, err);
     if (reader->parts || reader->scan->used > reader->published + 1)

@@ -20,7 +20,6 @@ struct builder {
     struct note *notes;
     size_t note_count, note_room;
     uint64_t contradictions; /* entries that a writer of ours cannot have written */
-    uint64_t slots;          /* of the file: no resource can have a greater number */
     int64_t last;
     bool closed, no_memory;
 };
@@ -43,12 +42,9 @@ static bool make_room(void **array, size_t *room, size_t needed, size_t size)
     return true;
 }
 
-/* NULL and no_memory; or NULL: its number cannot be. */
 static struct pnx__ledger_resource *thing_of(struct builder *builder,
                                              const struct pnx__ledger_entry *entry)
 {
-    if (entry->resource > builder->slots)
-        return NULL;
     if (!make_room((void **)&builder->things, &builder->thing_room, entry->resource,
                    sizeof *builder->things)) {
         builder->no_memory = true;
@@ -262,8 +258,6 @@ static pnx_status scan_name(int dir_fd, const char *name, pnx__ledger_visit_fn v
     if (status)
         return status;
     char path[PNX__PATH_SIZE];
-    if (builder)
-        builder->slots = size / PNX__LEDGER_SLOT;
     status =
         pnx__ledger_scan(fd, size, pnx__file_path(dir_fd, name, path), visit, context, scan, err);
     if (status == PNX_OK && builder && builder->no_memory)
