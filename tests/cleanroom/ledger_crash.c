@@ -167,7 +167,7 @@ static void nothing_acknowledged_is_lost_by_kill(void **state)
     printf("# seed %llu\n", (unsigned long long)random);
     int dir = open_place(state);
     struct totals totals = {0};
-    const unsigned rounds = by_effort(300);
+    const unsigned rounds = by_effort(120);
     for (unsigned i = 0; i < rounds; i++)
         kill_one(dir, &random, i % 3 == 0 ? THREADS : 1, &totals);
     printf("# %u kills, %llu entries acknowledged, none lost, %u tails torn\n", rounds,
@@ -471,7 +471,7 @@ static void any_bit_of_it_may_flip(void **state)
 static void a_reader_never_sees_damage_in_what_is_being_written(void **state)
 {
     int dir = open_place(state);
-    const unsigned long long enough = by_effort(400000);
+    const unsigned long long enough = by_effort(200000);
     atomic_ullong *acknowledged = shared_memory(sizeof *acknowledged);
     atomic_init(acknowledged, 0);
     pnx__ledger *ledger = make_ledger(dir);

@@ -405,7 +405,7 @@ static void a_cleaner_never_takes_a_session_from_its_maker(void **state)
         _exit(0);
     }
     close(ends[0]);
-    const unsigned rounds = by_effort(2000);
+    const unsigned rounds = by_effort(500);
     for (unsigned i = 0; i < rounds; i++) {
         pnx_error err = {0};
         pnx_id id = {9, i + 1};
