@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -131,6 +132,61 @@ static void it_can_be_turned_off(void **state)
     char said[4096];
     assert_int_equal(in_child(exit_and_do_nothing, said, sizeof said), 0);
     assert_string_equal(said, "");
+}
+
+/* ---- exit against the end of a registry ------------------------------------------------------ */
+
+static pnx_registry *that_goes;
+static _Atomic uint32_t releasing;
+
+static pnx_status take_a_moment(int value, const pnx_release *why)
+{
+    atomic_store(&releasing, 1);
+    pnx__futex_wake(&releasing, 1);
+    const pnx_time end = pnx_monotonic_now() + PNX_MS(value);
+    while (pnx_monotonic_now() < end)
+        sched_yield();
+    return PNX_OK;
+}
+
+PNX_KIND(moment, int, take_a_moment);
+
+/* It waits for the shutdown that the exit has begun, and destroys the registry right after that,
+ * while the exit still looks at what became of it. */
+static void *end_it_too(void *argument)
+{
+    while (atomic_load(&releasing) == 0)
+        pnx__futex_wait(&releasing, 0, PNX_FOREVER);
+    if (pnx_registry_shutdown(that_goes, NULL, NULL, NULL) != PNX_OK ||
+        pnx_registry_destroy(that_goes, NULL) != PNX_OK)
+        _exit(97);
+    return NULL;
+}
+
+static pthread_t ender;
+
+static void wait_for_the_other(void)
+{
+    pthread_join(ender, NULL);
+}
+
+static void exit_while_it_goes(void)
+{
+    const int milliseconds = 2;
+    atexit(wait_for_the_other); /* runs after our hook, which is younger */
+    that_goes = make((pnx_config){.workers = 1});
+    if (pnx_register(that_goes, moment_kind, &milliseconds, PNX_HERE, NULL, NULL) != PNX_OK)
+        _exit(98);
+    pthread_create(&ender, NULL, end_it_too, NULL);
+}
+
+static void a_registry_may_go_while_the_process_exits(void **state)
+{
+    char said[4096];
+    for (size_t i = effort(50); i > 0; i--) {
+        assert_int_equal(in_child(exit_while_it_goes, said, sizeof said), 0);
+        assert_string_equal(said, "");
+    }
 }
 
 static void exit_strictly(void)
@@ -404,6 +460,7 @@ int main(void)
         cmocka_unit_test(it_can_be_turned_off),
         cmocka_unit_test(a_leak_may_be_an_exit_status),
         cmocka_unit_test(the_exit_is_bounded),
+        cmocka_unit_test(a_registry_may_go_while_the_process_exits),
         cmocka_unit_test(a_release_may_exit),
         cmocka_unit_test(the_default_listens_to_the_environment),
         cmocka_unit_test(a_wrong_environment_is_told),

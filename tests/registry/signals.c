@@ -3,6 +3,8 @@
 #include "support.h"
 
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t programs_own;
 
@@ -88,6 +90,63 @@ static void signals_that_cannot_be_handled_are_refused(void **state)
     finish(registry);
 }
 
+/* The parent's handler has come along, but serves nobody here. */
+static void a_fork_child_may_use_the_signal_again(void **state)
+{
+    pnx_registry *registry = with_workers(1);
+    assert_ok(pnx_shutdown_on_signal(registry, SIGUSR1, NULL));
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        pnx_registry *own = NULL;
+        const pnx_config by_hand_only = {.executor = PNX_MANUAL, .at_exit = PNX_EXIT_NOTHING};
+        raise(SIGUSR1);
+        if (pnx_registry_create(&by_hand_only, &own, NULL) != PNX_OK)
+            _exit(1);
+        if (pnx_shutdown_on_signal(own, SIGUSR1, NULL) != PNX_OK)
+            _exit(2);
+        raise(SIGUSR1);
+        if (!pnx_shutdown_requested(own))
+            _exit(3);
+        if (pnx_registry_shutdown(own, NULL, NULL, NULL) != PNX_OK ||
+            pnx_registry_destroy(own, NULL) != PNX_OK)
+            _exit(4);
+        struct sigaction now;
+        _exit(sigaction(SIGUSR1, NULL, &now) == 0 && now.sa_handler == SIG_DFL ? 0 : 5);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_false(pnx_shutdown_requested(registry));
+    finish(registry);
+}
+
+static _Atomic bool storm_over;
+
+static void *raise_again_and_again(void *argument)
+{
+    while (!atomic_load(&storm_over))
+        raise(SIGUSR1);
+    return NULL;
+}
+
+/* In whatever thread the handler is just at it: it never finds a registry that is gone. */
+static void a_registry_may_go_in_a_storm_of_signals(void **state)
+{
+    signal(SIGUSR1, SIG_IGN); /* what comes between two registries */
+    pthread_t storm;
+    assert_int_equal(pthread_create(&storm, NULL, raise_again_and_again, NULL), 0);
+    for (size_t i = effort(300); i > 0; i--) {
+        pnx_registry *registry = made(&(pnx_config){.executor = PNX_MANUAL});
+        assert_ok(pnx_shutdown_on_signal(registry, SIGUSR1, NULL));
+        assert_ok(pnx_wait_shutdown_request(registry, patience()));
+        finish(registry);
+    }
+    atomic_store(&storm_over, true);
+    pthread_join(storm, NULL);
+    signal(SIGUSR1, SIG_DFL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +155,8 @@ int main(void)
         cmocka_unit_test(an_ignored_signal_is_ignored_again_afterwards),
         cmocka_unit_test(one_registry_a_signal),
         cmocka_unit_test(signals_that_cannot_be_handled_are_refused),
+        cmocka_unit_test(a_fork_child_may_use_the_signal_again),
+        cmocka_unit_test(a_registry_may_go_in_a_storm_of_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

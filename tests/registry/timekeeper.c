@@ -304,6 +304,56 @@ static void renewal_against_firing_has_one_winner(void **state)
     pnx_test_resource_free(b);
 }
 
+struct setter {
+    pthread_t thread;
+    pnx_registry *registry;
+    pnx_id id;
+    pthread_barrier_t *start;
+    bool idle;
+};
+
+#define FIXED PNX_S(1000000)
+
+static void *set_again_and_again(void *argument)
+{
+    struct setter *self = argument;
+    pthread_barrier_wait(self->start);
+    for (int i = 0; i < 100; i++)
+        (void)(self->idle ? pnx_expire_idle(self->registry, self->id, PNX_S(100))
+                          : pnx_expire_at(self->registry, self->id, FIXED));
+    return NULL;
+}
+
+/* A timer that is due at a fixed time and yet moved by touches, or the other way round. */
+static void of_two_rules_set_at_once_one_counts_in_all(void **state)
+{
+    pnx_test_clock clock;
+    pnx_registry *registry = by_hand(&clock);
+    pnx_test_resource *b = pnx_test_resource_new("b", NULL);
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, 2);
+    for (size_t round = effort(500); round > 0; round--) {
+        const pnx_id id = put(registry, plain_kind, b);
+        struct setter setters[2];
+        for (int i = 0; i < 2; i++) {
+            setters[i] = (struct setter){0, registry, id, &start, i == 1};
+            assert_int_equal(
+                pthread_create(&setters[i].thread, NULL, set_again_and_again, &setters[i]), 0);
+        }
+        for (int i = 0; i < 2; i++)
+            pthread_join(setters[i].thread, NULL);
+        pnx__slot *slot = pnx__slot_of(registry, id);
+        const bool idle = (atomic_load(&slot->word) & PNX__IDLE_SPAN) != 0;
+        assert_int_equal(idle, atomic_load(&slot->due) != FIXED);
+        assert_ok(pnx_release_later(registry, id, NULL));
+        while (pnx_registry_step(registry, SIZE_MAX) > 0)
+            continue;
+    }
+    pthread_barrier_destroy(&start);
+    finish(registry);
+    pnx_test_resource_free(b);
+}
+
 /* ---- in masses ------------------------------------------------------------------------------- */
 
 static void a_million_timers(void **state)
@@ -363,6 +413,7 @@ int main(void)
         with_fixture(the_last_rule_counts),
         cmocka_unit_test(an_idle_span_is_never_cut_short),
         cmocka_unit_test(renewal_against_firing_has_one_winner),
+        cmocka_unit_test(of_two_rules_set_at_once_one_counts_in_all),
         cmocka_unit_test(a_million_timers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -333,6 +333,49 @@ static void no_wake_up_is_lost(void **state)
     pnx_test_resource_free(b);
 }
 
+/* ---- what the timekeeper sees ---------------------------------------------------------------- */
+
+struct watched_worker {
+    pnx__watch watch;
+    pnx__slot slots[2];
+    _Atomic bool over;
+};
+
+/* Runs that look alike: of slots used as often, whose words are the same. */
+static void *begin_and_end(void *argument)
+{
+    struct watched_worker *writer = argument;
+    for (int64_t run = 0; !atomic_load(&writer->over); run++) {
+        pnx__watch_begin(&writer->watch, &writer->slots[run % 2], PNX_RUNNING, run);
+        pnx__watch_end(&writer->watch);
+    }
+    return NULL;
+}
+
+/* Else one that has just begun could be declared late, for the one before it was. */
+static void a_run_is_seen_whole_or_not_at_all(void **state)
+{
+    static struct watched_worker writer;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, begin_and_end, &writer), 0);
+    const pnx_time end = pnx_monotonic_now() + PNX_S(20);
+    size_t seen = 0, mixed = 0, again = 0;
+    for (const size_t enough = effort(2000000); seen < enough && pnx_monotonic_now() < end;) {
+        pnx__watched run;
+        if (!pnx__watch_read(&writer.watch, &run))
+            continue;
+        seen++;
+        mixed += run.slot != &writer.slots[run.since % 2] || run.word != PNX_RUNNING ||
+                 run.number != 2 * (uint64_t)run.since + 1;
+        again += pnx__watch_is(&writer.watch, run.number - 2);
+    }
+    atomic_store(&writer.over, true);
+    pthread_join(thread, NULL);
+    assert_true(seen > 0);
+    assert_int_equal(mixed, 0);
+    assert_int_equal(again, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +390,7 @@ int main(void)
         cmocka_unit_test(signals_are_blocked_and_cancellation_is_disabled),
         cmocka_unit_test(idle_costs_nothing),
         cmocka_unit_test(no_wake_up_is_lost),
+        cmocka_unit_test(a_run_is_seen_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

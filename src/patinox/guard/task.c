@@ -70,7 +70,7 @@ static void unref(struct pnx_task *task)
     }
     if (atomic_load_explicit(&task->state, memory_order_relaxed) != PNX__TASK_JOINED) {
         if (task == current) {
-            (void)pthread_detach(task->thread);
+            pnx__process_leave();
         } else {
             /* It has let go, too: it is on its way out. */
             (void)join_thread(task->thread, PNX_FOREVER);

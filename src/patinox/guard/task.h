@@ -15,8 +15,8 @@
  *
  * The memory belongs to the scope, the thread, the resource (until its release is over) and
  * everyone who waits, together. The last one to let go joins the thread if nobody has; if that is
- * the thread itself, which can only be when all others gave up on it, it has nobody left to be
- * joined by, and tells the system so.
+ * the thread itself, which can only be when all others gave up on it, it leaves that to the next
+ * thread that leaves so, or to the end of the process (pnx__process_leave).
  */
 #ifndef PATINOX_GUARD_TASK_H
 #define PATINOX_GUARD_TASK_H

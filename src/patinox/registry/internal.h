@@ -303,15 +303,66 @@ typedef struct pnx__run {
     uint64_t word;
 } pnx__run;
 
+/*
+ * The release that a worker runs, as others see it: a seqlock. It counts by itself: the word would
+ * not do, for that of two slots that were used as often is the same.
+ */
+typedef struct pnx__watch {
+    _Atomic uint64_t number; /* odd: one runs; its number is of no other run of this worker */
+    _Atomic uint64_t word;
+    _Atomic(pnx__slot *) slot;
+    _Atomic int64_t since;
+} pnx__watch;
+
+/* What was read of it, at one moment. */
+typedef struct pnx__watched {
+    uint64_t number, word;
+    pnx__slot *slot;
+    pnx_time since;
+} pnx__watched;
+
+/* The worker itself, as the next one. */
+static inline void pnx__watch_begin(pnx__watch *watch, pnx__slot *slot, uint64_t word,
+                                    pnx_time since)
+{
+    /* Relaxed: this thread's own. */
+    const uint64_t number = atomic_load_explicit(&watch->number, memory_order_relaxed);
+    /* Release, each: pairs with the acquire of the same field in pnx__watch_read. Who sees one of
+     * these sees that the run before is over; who sees the number sees all of them. */
+    atomic_store_explicit(&watch->word, word, memory_order_release);
+    atomic_store_explicit(&watch->slot, slot, memory_order_release);
+    atomic_store_explicit(&watch->since, since, memory_order_release);
+    atomic_store_explicit(&watch->number, number + 1, memory_order_release);
+}
+static inline void pnx__watch_end(pnx__watch *watch)
+{
+    const uint64_t number = atomic_load_explicit(&watch->number, memory_order_relaxed);
+    /* Release: pairs with the last load in pnx__watch_read, by way of the fields. */
+    atomic_store_explicit(&watch->number, number + 1, memory_order_release);
+}
+/* False: none runs, or it is just changing. */
+static inline bool pnx__watch_read(const pnx__watch *watch, pnx__watched *ret)
+{
+    /* Acquire, each: see pnx__watch_begin. They keep the last look behind the others. */
+    ret->number = atomic_load_explicit(&watch->number, memory_order_acquire);
+    ret->word = atomic_load_explicit(&watch->word, memory_order_acquire);
+    ret->slot = atomic_load_explicit(&watch->slot, memory_order_acquire);
+    ret->since = atomic_load_explicit(&watch->since, memory_order_acquire);
+    return (ret->number & 1) != 0 &&
+           atomic_load_explicit(&watch->number, memory_order_relaxed) == ret->number;
+}
+/* Does that very run go on? */
+static inline bool pnx__watch_is(const pnx__watch *watch, uint64_t number)
+{
+    return atomic_load_explicit(&watch->number, memory_order_acquire) == number;
+}
+
 typedef struct pnx__worker {
     struct pnx_registry *registry;
     pthread_t thread;
     _Atomic uint32_t role;
-    /* The release that runs, for the timekeeper: a seqlock whose sequence is run_word. */
-    _Atomic uint64_t run_word; /* 0: none */
-    _Atomic(pnx__slot *) run_slot;
-    _Atomic int64_t run_since;
-    pnx__about about; /* of that release; this worker only */
+    pnx__watch watch;
+    pnx__about about; /* of the release that runs; this worker only */
     pnx__slot *about_slot;
     /* dispatch lock from here on */
     pnx__run batch[PNX__BATCH];
@@ -392,6 +443,7 @@ struct pnx_registry {
     pthread_mutex_t depot_lock;
     pnx__magazine *depot_full, *depot_empty; /* depot lock, and the next two */
     pnx__slot *depot_loose;                  /* free slots in no magazine, through their links */
+    _Atomic(pnx__link *) spilled;            /* more of them, from those who may not wait */
     uint32_t slots_used;                     /* those from here on were never taken */
     _Atomic uint32_t chunk_count;
 
@@ -440,7 +492,8 @@ struct pnx_registry {
     _Atomic uint32_t requested;     /* futex: a shutdown was requested */
 
     pthread_mutex_t shutdown_lock;
-    bool shut_down;
+    _Atomic bool shut_down; /* shutdown lock to write */
+    bool at_exit;           /* the exit hook is at it; process lock */
     uint64_t seed_serial;
     pnx__list node; /* of the process's registries, see process.c */
 };
@@ -493,6 +546,8 @@ pnx__slot *pnx__slot_take_slow(struct pnx_registry *registry, pnx__thread *threa
 void pnx__slot_give_slow(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot);
 /* For threads that have no block of their own. */
 void pnx__slot_give_shared(struct pnx_registry *registry, pnx__slot *slot);
+/* As pnx__slot_give, but with no lock and no allocation, for drops. */
+void pnx__slot_give_at_once(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot);
 void pnx__table_done(struct pnx_registry *registry);
 pnx__magazine *pnx__magazine_exchange(struct pnx_registry *registry, pnx__magazine *empty);
 void pnx__magazine_return(struct pnx_registry *registry, pnx__magazine *magazine);
@@ -538,6 +593,9 @@ static inline pnx__thread *pnx__thread_get(struct pnx_registry *registry)
 
 pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind,
                           pnx_status *ret_status, pnx_error *err);
+/* The same for a kind all of whose resources are periodic. */
+pnx__kind *pnx__kind_find_ticking(struct pnx_registry *registry, const pnx_kind *kind,
+                                  pnx_status *ret_status, pnx_error *err);
 void pnx__kinds_done(struct pnx_registry *registry);
 static inline pnx__kind *pnx__kind_of(const pnx__slot *slot)
 {
@@ -825,6 +883,11 @@ void pnx__process_add(struct pnx_registry *registry);
 void pnx__process_remove(struct pnx_registry *registry);
 void pnx__process_lock(void);
 void pnx__process_unlock(void);
+/* Waits until the exit hook is not at this registry, which was shut down: it will not come back. */
+void pnx__process_settle(struct pnx_registry *registry);
+/* The last act of a thread that nobody is left to join: the next one that leaves so, or the end of
+ * the process, joins it. */
+void pnx__process_leave(void);
 void pnx__signals_forget(struct pnx_registry *registry);
 
 #endif

@@ -54,11 +54,13 @@ static pnx__kind *lookup(struct pnx_registry *registry, const pnx_kind *kind, un
     return NULL;
 }
 
-static void fill(struct pnx_registry *registry, pnx__kind *runtime, const pnx_kind *kind)
+static void fill(struct pnx_registry *registry, pnx__kind *runtime, const pnx_kind *kind,
+                 bool ticks)
 {
     const pnx_config *config = &registry->config;
     runtime->kind = kind;
     runtime->flags = kind->flags;
+    runtime->ticks = ticks;
     runtime->rank = pnx_priority_rank(kind->priority);
     /* The attempt number has eight bits, and the fallback is one attempt more. */
     runtime->attempts_max = (kind->retries < 200 ? kind->retries : 200) + 1;
@@ -74,8 +76,8 @@ static void fill(struct pnx_registry *registry, pnx__kind *runtime, const pnx_ki
 }
 
 /* Enters a descriptor that is not in the table yet. Dispatch lock held. */
-static pnx__kind *enter(struct pnx_registry *registry, const pnx_kind *kind, pnx_status *ret_status,
-                        pnx_error *err)
+static pnx__kind *enter(struct pnx_registry *registry, const pnx_kind *kind, bool ticks,
+                        pnx_status *ret_status, pnx_error *err)
 {
     unsigned at = 0;
     pnx__kind *runtime = lookup(registry, kind, &at);
@@ -93,7 +95,7 @@ static pnx__kind *enter(struct pnx_registry *registry, const pnx_kind *kind, pnx
                                registry->name, kind->name);
         return NULL;
     }
-    fill(registry, runtime, kind);
+    fill(registry, runtime, kind, ticks);
     runtime->index = index;
     atomic_store_explicit(&registry->kinds[index], runtime, memory_order_release);
     /* Release: pairs with the acquire of those who walk the kinds by number. */
@@ -103,8 +105,8 @@ static pnx__kind *enter(struct pnx_registry *registry, const pnx_kind *kind, pnx
     return runtime;
 }
 
-pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind,
-                          pnx_status *ret_status, pnx_error *err)
+static pnx__kind *find(struct pnx_registry *registry, const pnx_kind *kind, bool ticks,
+                       pnx_status *ret_status, pnx_error *err)
 {
     unsigned at = 0;
     pnx__kind *runtime = lookup(registry, kind, &at);
@@ -114,9 +116,21 @@ pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind,
     if (*ret_status != PNX_OK)
         return NULL;
     pthread_mutex_lock(&registry->dispatch);
-    runtime = enter(registry, kind, ret_status, err);
+    runtime = enter(registry, kind, ticks, ret_status, err);
     pthread_mutex_unlock(&registry->dispatch);
     return runtime;
+}
+
+pnx__kind *pnx__kind_find(struct pnx_registry *registry, const pnx_kind *kind,
+                          pnx_status *ret_status, pnx_error *err)
+{
+    return find(registry, kind, false, ret_status, err);
+}
+
+pnx__kind *pnx__kind_find_ticking(struct pnx_registry *registry, const pnx_kind *kind,
+                                  pnx_status *ret_status, pnx_error *err)
+{
+    return find(registry, kind, true, ret_status, err);
 }
 
 void pnx__kinds_done(struct pnx_registry *registry)

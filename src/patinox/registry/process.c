@@ -21,6 +21,10 @@ static pnx__process_mutex process_lock = PNX__PROCESS_MUTEX;
 static pnx__list registries = {&registries, &registries};
 static pnx__process_mutex default_lock = PNX__PROCESS_MUTEX;
 static _Atomic(pnx_registry *) default_registry;
+static struct {
+    pthread_t thread;
+    bool there;
+} leaver; /* the thread that left last, see pnx__process_leave; process lock */
 
 /* While its maker is at it, a mutex has this bit and his epoch: a fork child has another one. */
 #define BEING_MADE (1u << 31)
@@ -59,14 +63,46 @@ void pnx__process_mutex_unlock(pnx__process_mutex *mutex)
 
 void pnx__process_lock(void)
 {
-    /* The parent's registries are the parent's, and its list may have been half changed. */
-    if (pnx__process_mutex_lock(&process_lock))
+    /* The parent's registries and threads are the parent's, and its list may have been half
+     * changed. */
+    if (pnx__process_mutex_lock(&process_lock)) {
         pnx__list_init(&registries);
+        leaver.there = false;
+    }
 }
 
 void pnx__process_unlock(void)
 {
     pnx__process_mutex_unlock(&process_lock);
+}
+
+/* ---- threads that leave --------------------------------------------------------------------- */
+
+/* Takes the one that left, and puts another one in its place. True: `*ret` is to be joined. */
+static bool replace_leaver(bool there, pthread_t thread, pthread_t *ret)
+{
+    pnx__process_lock();
+    const bool before = leaver.there;
+    *ret = leaver.thread;
+    leaver.thread = thread;
+    leaver.there = there;
+    pnx__process_unlock();
+    return before;
+}
+
+void pnx__process_leave(void)
+{
+    pthread_t before;
+    if (replace_leaver(true, pthread_self(), &before))
+        (void)pthread_join(before, NULL); /* it is on its last lines */
+}
+
+static void join_leaver(void)
+{
+    const pthread_t self = pthread_self();
+    pthread_t before;
+    if (replace_leaver(false, self, &before) && !pthread_equal(before, self))
+        (void)pthread_join(before, NULL);
 }
 
 /* ---- at exit --------------------------------------------------------------------------------- */
@@ -134,7 +170,7 @@ static void write_leaks(struct pnx_registry *registry)
 static int end_registry(struct pnx_registry *registry)
 {
     const pnx_config *config = &registry->config;
-    if (config->at_exit == PNX_EXIT_NOTHING || registry->shut_down)
+    if (config->at_exit == PNX_EXIT_NOTHING)
         return 0;
     pnx_report report = {0};
     pnx_error err = {0};
@@ -167,16 +203,21 @@ static void at_exit(void)
     pnx__list *node = registries.next;
     while (node != &registries) {
         struct pnx_registry *registry = pnx__container_of(node, struct pnx_registry, node);
-        if (!pnx__forked(registry)) {
+        /* Relaxed: if it is being shut down just now, our own waits for that. */
+        if (!pnx__forked(registry) &&
+            !atomic_load_explicit(&registry->shut_down, memory_order_relaxed)) {
+            registry->at_exit = true; /* keeps it from being destroyed meanwhile */
             pnx__process_unlock();
             const int status = end_registry(registry);
             if (strict == 0)
                 strict = status;
             pnx__process_lock();
+            registry->at_exit = false;
         }
         node = registry->node.next;
     }
     pnx__process_unlock();
+    join_leaver();
     if (strict != 0) {
         /* exit(3) may not be called again from here: flush, and end with the status asked for. */
         (void)fflush(NULL);
@@ -198,6 +239,17 @@ void pnx__process_add(struct pnx_registry *registry)
     pthread_once(&once, hook_exit);
     pnx__process_lock();
     pnx__list_push_back(&registries, &registry->node);
+    pnx__process_unlock();
+}
+
+void pnx__process_settle(struct pnx_registry *registry)
+{
+    pnx__process_lock();
+    while (registry->at_exit) {
+        pnx__process_unlock();
+        sched_yield(); /* it finds that there is nothing to do, or reports */
+        pnx__process_lock();
+    }
     pnx__process_unlock();
 }
 

@@ -160,6 +160,7 @@ pnx_status pnx_registry_destroy(pnx_registry *registry, pnx_error *err)
                         "registry %s was not shut down: call "
                         "pnx_registry_shutdown first",
                         registry->name);
+    pnx__process_settle(registry);
     const unsigned hung = pnx__workers_left(registry);
     if (hung > 0)
         return pnx_fail(err, PNX_EBUSY, "registry %s: %u hung workers may still come back to it",

@@ -66,15 +66,14 @@ void pnx__cancel(struct pnx_registry *registry, pnx__slot *slot)
 {
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
     if (PNX_UNLIKELY((word & PNX__META) != 0)) {
-        pthread_mutex_lock(&registry->dispatch);
+        /* Without the lock: nobody looks into what is only reserved. */
         pnx__meta_free(slot->meta);
         slot->meta = NULL;
-        pthread_mutex_unlock(&registry->dispatch);
     }
     word = pnx__freed(word);
     atomic_store_explicit(&slot->word, word, memory_order_release);
     if (pnx__generation_of(word) != 0)
-        pnx__slot_give(registry, pnx__thread_get(registry), slot);
+        pnx__slot_give_at_once(registry, pnx__thread_get(registry), slot);
 }
 
 /* ---- public: registering --------------------------------------------------------------------- */
@@ -115,19 +114,21 @@ pnx_status pnx__register_periodic(struct pnx_registry *registry, const pnx_kind 
         return pnx_fail(err, PNX_EINVAL, "a period must be from 1 ms to 52 days");
     const int64_t ticks = (period + (1 << PNX__TICK_SHIFT) - 1) >> PNX__TICK_SHIFT;
     pnx_status status = PNX_OK;
-    pnx__kind *runtime = pnx__kind_find(registry, kind, &status, err);
-    if (runtime == NULL)
+    if (pnx__kind_find_ticking(registry, kind, &status, err) == NULL)
         return status;
-    runtime->ticks = true;
     pnx_id id = PNX_ID_NONE;
     status = pnx_register(registry, kind, value, site, &id, err);
     if (status != PNX_OK)
         return status;
     pnx__slot *slot = pnx__slot_of(registry, id);
     atomic_store_explicit(&slot->span_or_status, (uint32_t)ticks, memory_order_relaxed);
+    status = pnx_expire_at(registry, id, pnx__period_next(registry, slot));
+    if (status != PNX_OK) /* somebody released everything, just now */
+        return pnx_fail(err, status, "registry %s: a periodic task was released before it began",
+                        registry->name);
     if (ret_id != NULL)
         *ret_id = id;
-    return pnx_expire_at(registry, id, pnx__period_next(registry, slot));
+    return PNX_OK;
 }
 
 /* ---- public: looking up ---------------------------------------------------------------------- */
@@ -325,6 +326,21 @@ pnx_status pnx__hook_attach(struct pnx_registry *registry, pnx_id id, pnx__hook 
 
 /* ---- time-based release ---------------------------------------------------------------------- */
 
+/* Says in the word that there is a timer: whoever ends the resource from here on takes it out, once
+ * he has the timers lock, which the caller holds. False: it is not live any more. */
+static bool mark_timed(pnx__slot *slot, uint64_t word, bool idle)
+{
+    const uint32_t generation = pnx__generation_of(word);
+    uint64_t next;
+    do {
+        if (pnx__generation_of(word) != generation || pnx__state_of(word) != PNX_LIVE)
+            return false;
+        next = (word & ~(uint64_t)PNX__IDLE_SPAN) | PNX__TIMER | (idle ? PNX__IDLE_SPAN : 0);
+    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    return true;
+}
+
 /* Arms or, for PNX_FOREVER, takes out the timer of a live resource. */
 static pnx_status expire(pnx_registry *registry, pnx_id id, pnx_time when, uint32_t idle_ticks)
 {
@@ -339,24 +355,9 @@ static pnx_status expire(pnx_registry *registry, pnx_id id, pnx_time when, uint3
         return PNX_OK;
     if (when < 0)
         when = 0;
-    /* The flag first: whoever ends the resource from here on takes the timer out. */
-    const uint32_t generation = pnx__generation_of(word);
-    uint64_t next;
-    do {
-        if (pnx__generation_of(word) != generation ||
-            (pnx__state_of(word) != PNX_LIVE && (word & PNX__TICK) == 0))
-            return PNX_EALREADY;
-        next = word | PNX__TIMER;
-        if (idle_ticks != 0)
-            next |= PNX__IDLE_SPAN;
-        else
-            next &= ~(uint64_t)PNX__IDLE_SPAN;
-    } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
-                                                    memory_order_relaxed));
+    /* All of it under the lock, so that of two who set a timer at once one is the last in all. */
     pthread_mutex_lock(&registry->timers_lock);
-    const uint64_t current = atomic_load_explicit(&slot->word, memory_order_acquire);
-    const bool live =
-        pnx__generation_of(current) == generation && pnx__state_of(current) == PNX_LIVE;
+    const bool live = mark_timed(slot, word, idle_ticks != 0);
     if (live) {
         pnx__wheel_remove(registry, slot);
         if (idle_ticks != 0)

@@ -60,6 +60,9 @@ static inline void pnx__slot_reserve(struct pnx_registry *registry, pnx__thread 
         word |= PNX__SAMPLED;
         thread->until_sample = registry->timing == PNX_TIMING_ALL ? 0 : PNX__SAMPLE_EVERY - 1;
     }
+    /* A release fence, here and in pnx__arm: pairs with the acquire fence in read_info. Who reads
+     * by an old id one of the fields that follow sees that the generation is over. */
+    atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&slot->kind, kind, memory_order_relaxed);
     atomic_store_explicit(&slot->site, site, memory_order_relaxed);
     atomic_store_explicit(&slot->bytes, 0, memory_order_relaxed);
@@ -95,6 +98,7 @@ static inline pnx__slot *pnx__reserve(struct pnx_registry *registry, const pnx_k
 static inline void pnx__arm(struct pnx_registry *registry, pnx__slot *slot, uint64_t a, uint64_t b,
                             uint64_t c)
 {
+    atomic_thread_fence(memory_order_release); /* see pnx__slot_reserve */
     atomic_store_explicit(&slot->value[0], a, memory_order_relaxed);
     atomic_store_explicit(&slot->value[1], b, memory_order_relaxed);
     atomic_store_explicit(&slot->value[2], c, memory_order_relaxed);

@@ -47,9 +47,10 @@ void pnx__attempt_broken(struct pnx_registry *registry, pnx__thread *thread, pnx
     pnx__slot *slot = worker->about_slot;
     worker->about_slot = NULL;
     pnx__running_in = NULL;
-    atomic_store_explicit(&worker->run_word, 0, memory_order_release);
-    if (slot != NULL)
+    if (slot != NULL) {
+        pnx__watch_end(&worker->watch);
         broken(registry, thread, &worker->about, slot);
+    }
 }
 
 static pnx_status call(pnx__kind *kind, uint64_t value[PNX_VALUE_MAX / 8], const pnx_release *why)
@@ -107,13 +108,9 @@ pnx_status pnx__attempt(struct pnx_registry *registry, pnx__thread *thread, pnx_
     if (PNX_LIKELY(worker != NULL)) {
         worker->about = about;
         worker->about_slot = slot;
-        /* The timekeeper reads run_word, run_since, run_word: equal and not 0 means they belong
-         * together. Release: the stores before are seen by who sees this one. */
-        atomic_store_explicit(&worker->run_since, started, memory_order_release);
-        atomic_store_explicit(&worker->run_slot, slot, memory_order_relaxed);
-        atomic_store_explicit(&worker->run_word, word, memory_order_release);
+        pnx__watch_begin(&worker->watch, slot, word, started);
         status = call(kind, value, &why);
-        atomic_store_explicit(&worker->run_word, 0, memory_order_release);
+        pnx__watch_end(&worker->watch);
         worker->about_slot = NULL;
     } else {
         struct inline_attempt attempt = {registry, outer, slot, &about};

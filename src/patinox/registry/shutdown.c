@@ -101,9 +101,9 @@ static bool on_a_worker(struct pnx_registry *registry, const pnx__slot *slot, ui
     pthread_mutex_lock(&registry->dispatch);
     for (unsigned i = 0; i < registry->worker_count && !found; i++) {
         pnx__worker *worker = registry->workers[i];
-        const uint64_t runs = atomic_load_explicit(&worker->run_word, memory_order_acquire);
-        found = runs != 0 && (runs ^ word) >> PNX__ATTEMPT_SHIFT == 0 &&
-                atomic_load_explicit(&worker->run_slot, memory_order_acquire) == slot;
+        pnx__watched run;
+        found = pnx__watch_read(&worker->watch, &run) && run.slot == slot &&
+                (run.word ^ word) >> PNX__ATTEMPT_SHIFT == 0;
     }
     pthread_mutex_unlock(&registry->dispatch);
     return found;
@@ -189,7 +189,8 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
         pnx__tell_slow(registry, PNX_EVENT_SHUTDOWN_END, NULL,
                        after.live + after.failed + after.abandoned == 0 ? PNX_OK : PNX_EFAILED, 0,
                        -1, -1);
-    registry->shut_down = true;
+    /* Relaxed: the lock orders; the exit hook only asks. */
+    atomic_store_explicit(&registry->shut_down, true, memory_order_relaxed);
 }
 
 pnx_status pnx_registry_shutdown(pnx_registry *registry, const pnx_shutdown_options *options,
@@ -208,7 +209,7 @@ pnx_status pnx_registry_shutdown(pnx_registry *registry, const pnx_shutdown_opti
                         registry->name);
     const pnx_shutdown_options none = {0};
     pthread_mutex_lock(&registry->shutdown_lock);
-    if (!registry->shut_down)
+    if (!atomic_load_explicit(&registry->shut_down, memory_order_relaxed)) /* under the lock */
         shut_down(registry, options != NULL ? options : &none, report);
     pnx_status status = pnx__report_fill(registry, report);
     report->threads_left = pnx__workers_left(registry);

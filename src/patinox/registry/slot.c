@@ -64,10 +64,26 @@ static void slot_loosen(struct pnx_registry *registry, pnx__slot *slot)
     registry->depot_loose = slot;
 }
 
+/* What was spilled is loose from here on. Depot lock held: so nobody else takes from that stack, and
+ * no link of it is used again while it is pushed to. */
+static void take_spilled(struct pnx_registry *registry)
+{
+    if (PNX_LIKELY(atomic_load_explicit(&registry->spilled, memory_order_relaxed) == NULL))
+        return;
+    /* Acquire: pairs with the release in pnx__slot_give_at_once. */
+    pnx__link *link = atomic_exchange_explicit(&registry->spilled, NULL, memory_order_acquire);
+    while (link != NULL) {
+        pnx__link *next = atomic_load_explicit(&link->next, memory_order_relaxed);
+        slot_loosen(registry, pnx__slot_of_link(link));
+        link = next;
+    }
+}
+
 /* Fills an empty magazine with what there is outside of magazines. Depot lock held. */
 static pnx_status magazine_fill(struct pnx_registry *registry, pnx__magazine *magazine)
 {
     pnx_status status = PNX_OK;
+    take_spilled(registry);
     while (magazine->count < PNX__MAGAZINE_SLOTS && status == PNX_OK) {
         pnx__slot *slot = slot_loose(registry);
         if (slot == NULL)
@@ -141,6 +157,26 @@ void pnx__slot_give_shared(struct pnx_registry *registry, pnx__slot *slot)
     pthread_mutex_lock(&registry->depot_lock);
     slot_loosen(registry, slot);
     pthread_mutex_unlock(&registry->depot_lock);
+}
+
+void pnx__slot_give_at_once(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot)
+{
+    if (thread != NULL && thread->loaded->count == PNX__MAGAZINE_SLOTS &&
+        thread->spare->count < PNX__MAGAZINE_SLOTS) {
+        pnx__magazine *full = thread->loaded;
+        thread->loaded = thread->spare;
+        thread->spare = full;
+    }
+    if (thread != NULL && thread->loaded->count < PNX__MAGAZINE_SLOTS) {
+        thread->loaded->slots[thread->loaded->count++] = slot;
+        return;
+    }
+    pnx__link *first = atomic_load_explicit(&registry->spilled, memory_order_relaxed);
+    do {
+        atomic_store_explicit(&slot->link.next, first, memory_order_relaxed);
+        /* Release: pairs with the acquire in take_spilled. */
+    } while (!atomic_compare_exchange_weak_explicit(&registry->spilled, &first, &slot->link,
+                                                    memory_order_release, memory_order_relaxed));
 }
 
 void pnx__magazine_return(struct pnx_registry *registry, pnx__magazine *magazine)

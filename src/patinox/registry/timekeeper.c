@@ -123,36 +123,30 @@ static bool fire_one(struct pnx_registry *registry, pnx_time now)
 
 typedef struct {
     pnx__worker *worker;
-    pnx__slot *slot;
-    uint64_t word;
+    pnx__watched run;
 } late_run;
 
-/* When this worker must be looked at again; fills `*ret_late` (slot NULL: not late). Dispatch lock
+/* When this worker must be looked at again; fills `*ret_late` (run.slot NULL: not late). Dispatch lock
  * held, so that the worker is somewhere between two visits to the dispatcher. */
 static pnx_time look_at(struct pnx_registry *registry, pnx__worker *worker, pnx_time now,
                         late_run *ret_late)
 {
     *ret_late = (late_run){.worker = worker};
     const pnx_duration stall = registry->config.stall_limit;
-    /* A seqlock whose sequence number is the word: it differs from run to run. Acquire: pairs with
-     * the releases in pnx__attempt. */
-    const uint64_t word = atomic_load_explicit(&worker->run_word, memory_order_acquire);
-    const pnx_time since = atomic_load_explicit(&worker->run_since, memory_order_acquire);
-    pnx__slot *slot = atomic_load_explicit(&worker->run_slot, memory_order_acquire);
-    if (word == 0 || atomic_load_explicit(&worker->run_word, memory_order_acquire) != word)
+    pnx__watched run;
+    if (!pnx__watch_read(&worker->watch, &run))
         return pnx_time_after(now, stall); /* between two releases */
-    const pnx_duration timeout = pnx__kind_of(slot)->timeout;
-    const pnx_time late_at = pnx_time_after(since, timeout);
+    const pnx_duration timeout = pnx__kind_of(run.slot)->timeout;
+    const pnx_time late_at = pnx_time_after(run.since, timeout);
     if (atomic_load_explicit(&worker->role, memory_order_relaxed) == PNX__ROLE_RUNNING) {
-        const pnx_time stalled_at = pnx_time_after(since, timeout < stall ? timeout : stall);
+        const pnx_time stalled_at = pnx_time_after(run.since, timeout < stall ? timeout : stall);
         if (stalled_at > now)
             return stalled_at;
         pnx__worker_demote(registry, worker);
     }
     if (late_at > now)
         return late_at;
-    ret_late->slot = slot;
-    ret_late->word = word;
+    ret_late->run = run;
     return PNX_FOREVER;
 }
 
@@ -172,7 +166,7 @@ static pnx_time look_at_workers(struct pnx_registry *registry, pnx_time now)
             break;
         }
         const pnx_time due = look_at(registry, worker, now, &late[late_count]);
-        if (late[late_count].slot != NULL)
+        if (late[late_count].run.slot != NULL)
             late_count++;
         if (due < next)
             next = due;
@@ -182,11 +176,11 @@ static pnx_time look_at_workers(struct pnx_registry *registry, pnx_time now)
     pthread_mutex_unlock(&registry->dispatch);
 
     for (unsigned i = 0; i < late_count; i++) {
-        if (!pnx__overdue(registry, late[i].slot, late[i].word))
+        if (!pnx__overdue(registry, late[i].run.slot, late[i].run.word))
             continue;
         pthread_mutex_lock(&registry->dispatch);
         /* Unless it has just come back, its thread is lost for as long as the release runs. */
-        if (atomic_load_explicit(&late[i].worker->run_word, memory_order_acquire) == late[i].word) {
+        if (pnx__watch_is(&late[i].worker->watch, late[i].run.number)) {
             late[i].worker->hung = true;
             registry->workers_hung++;
             pnx__workers_replace(registry);

@@ -309,8 +309,8 @@ void pnx__workers_give_up(struct pnx_registry *registry)
     pthread_mutex_lock(&registry->dispatch);
     for (unsigned i = 0; i < registry->worker_count; i++) {
         pnx__worker *worker = registry->workers[i];
-        if (worker->hung || worker->ended ||
-            atomic_load_explicit(&worker->run_word, memory_order_acquire) == 0)
+        pnx__watched run;
+        if (worker->hung || worker->ended || !pnx__watch_read(&worker->watch, &run))
             continue;
         pnx__worker_demote(registry, worker);
         worker->hung = true;
