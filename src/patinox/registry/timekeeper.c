@@ -126,8 +126,8 @@ typedef struct {
     pnx__watched run;
 } late_run;
 
-/* When this worker must be looked at again; fills `*ret_late` (run.slot NULL: not late). Dispatch lock
- * held, so that the worker is somewhere between two visits to the dispatcher. */
+/* When this worker must be looked at again; fills `*ret_late` (run.slot NULL: not late). Dispatch
+ * lock held, so that the worker is somewhere between two visits to the dispatcher. */
 static pnx_time look_at(struct pnx_registry *registry, pnx__worker *worker, pnx_time now,
                         late_run *ret_late)
 {
