@@ -26,6 +26,7 @@
 #ifndef CLEANROOM_SESSION_H
 #define CLEANROOM_SESSION_H
 
+#include <cleanroom/limits.h>
 #include <cleanroom/report.h>
 #include <sys/types.h>
 
@@ -51,13 +52,16 @@ typedef struct pnx_session_config {
                                 that have neither cgroup nor cookie are known to be the command's */
     pnx_at_exit at_exit;   /**< what becomes of a session that is open when the process exits
                                 [closed, within two seconds] */
+    unsigned isolate;      /**< flags of pnx_isolate (process.h): what the command has of its own */
+    pnx_limits limits;     /**< of what it may use */
     bool job_control;      /**< stop when the command is stopped from the terminal, go on with it */
 } pnx_session_config;
 
 /**
  * Makes the directory and the cgroup, and makes the process a child subreaper (prctl(2)) until the
  * session is closed. The caller owns `*ret` and ends it with pnx_session_free, or in a guard.
- * PNX_EINVAL, PNX_ENOMEM, PNX_EFAILED (directory, threads, no /proc); nothing was made then.
+ * PNX_EINVAL, PNX_ENOMEM, PNX_EFAILED (directory, threads, no /proc), PNX_ELIMIT (it cannot be
+ * limited so); nothing was made then.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_session_open(const pnx_session_config *config,
                                                    pnx_session **ret, pnx_error *err);
@@ -69,6 +73,7 @@ PNX_API const char *pnx_session_tmpdir(const pnx_session *session);
 /**
  * Runs the command and waits until it has ended or its time is over; then pnx_session_close ends it
  * with all the rest. Once a session. It inherits what pnx_process_spawn says.
+ * PNX_ELIMIT: it cannot be isolated so; the error says what the machine lacks.
  * PNX_OK, however it ended: the report says; PNX_ETIMEOUT; PNX_ENOTFOUND, PNX_EUNSUPPORTED: it
  * could not be executed; PNX_EALREADY: a command was run in this session; PNX_EFAILED.
  */

@@ -18,6 +18,8 @@ static const char usage[] =
     "  --timeout DUR        end CMD, and all that it started, after DUR; then exit with 124\n"
     "  --grace DUR          time between SIGTERM and SIGKILL; 0 kills at once [1s]\n"
     "  --name NAME          what to call this run in reports [the name of CMD]\n"
+    "  --isolate LIST       what CMD has of its own: tmp,ipc,pid,mount,net, or all\n"
+    "  --limit LIST         what CMD may use: mem=SIZE,pids=N,cpu=N,fsize=SIZE,disk=SIZE\n"
     "  --report FILE.json   write the report as JSON too\n"
     "  --fail-on-leftovers  exit with 120 if CMD succeeded but left something behind,\n"
     "                       with 121 if some of that could not be removed\n"
@@ -30,13 +32,15 @@ static const char usage[] =
     "Exit status: that of CMD; 128+N if signal N ended it; 124 timed out; 125 cleanroom failed;\n"
     "126 CMD cannot be executed; 127 there is no such command.\n";
 
-enum { TIMEOUT = 256, GRACE, NAME, REPORT, FAIL, QUIET, HELP, VERSION };
+enum { TIMEOUT = 256, GRACE, NAME, REPORT, ISOLATE, LIMIT, FAIL, QUIET, HELP, VERSION };
 
 static const struct option options[] = {
     {"timeout", required_argument, NULL, TIMEOUT},
     {"grace", required_argument, NULL, GRACE},
     {"name", required_argument, NULL, NAME},
     {"report", required_argument, NULL, REPORT},
+    {"isolate", required_argument, NULL, ISOLATE},
+    {"limit", required_argument, NULL, LIMIT},
     {"fail-on-leftovers", no_argument, NULL, FAIL},
     {"quiet", no_argument, NULL, QUIET},
     {"help", no_argument, NULL, HELP},
@@ -65,6 +69,35 @@ static bool parse_report(const char *file, struct run_options *ret)
     return false;
 }
 
+/* Given more than once, it adds up. */
+static bool parse_isolate(const char *text, unsigned *isolate)
+{
+    pnx_error err = {0};
+    unsigned more;
+    if (pnx_isolate_parse(text, &more, &err) != PNX_OK) {
+        complain("--isolate: %s", err.message);
+        return false;
+    }
+    *isolate |= more;
+    return true;
+}
+
+static bool parse_limit(const char *text, pnx_limits *limits)
+{
+    pnx_error err = {0};
+    pnx_limits more;
+    if (pnx_limits_any(limits)) {
+        complain("--limit '%s': give all limits in one list", text);
+        return false;
+    }
+    if (pnx_limits_parse(text, &more, &err) != PNX_OK) {
+        complain("--limit: %s", err.message);
+        return false;
+    }
+    *limits = more;
+    return true;
+}
+
 static bool take(int option, struct run_options *ret)
 {
     switch (option) {
@@ -82,6 +115,10 @@ static bool take(int option, struct run_options *ret)
         return true;
     case REPORT:
         return parse_report(optarg, ret);
+    case ISOLATE:
+        return parse_isolate(optarg, &ret->session.isolate);
+    case LIMIT:
+        return parse_limit(optarg, &ret->session.limits);
     case FAIL:
         return ret->fail_on_leftovers = true;
     case QUIET:

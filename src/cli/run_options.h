@@ -3,6 +3,7 @@
 #ifndef CLI_RUN_OPTIONS_H
 #define CLI_RUN_OPTIONS_H
 
+#include <cleanroom/process.h>
 #include <cleanroom/session.h>
 
 struct run_options {

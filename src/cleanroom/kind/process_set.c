@@ -43,6 +43,8 @@ static bool is_known(const struct pnx__process_set *set, pid_t pid, uint64_t sta
 static bool is_orphan_of(const struct pnx__process_set *set, pid_t pid,
                          const struct pnx__proc_stat *stat)
 {
+    if (pid == set->init)
+        return false;
     if (set->owns_children)
         return !is_stranger(set, pid, stat->start_time);
     /* A zombie still has its cgroup, but no environment any more. */
@@ -60,6 +62,8 @@ static bool descends(const struct pnx__process_set *set, pid_t pid)
             return true;
         if (!pnx__proc_stat(pid, &stat))
             return false;
+        if (set->init && stat.parent == set->init)
+            return true;
         if (stat.parent == self)
             return is_orphan_of(set, pid, &stat);
         pid = stat.parent;
@@ -220,7 +224,8 @@ static void visit_descendant(pid_t pid, void *context)
     struct pnx__proc_stat stat;
     if (was_seen(set, pid) || !pnx__proc_stat(pid, &stat))
         return;
-    if (visit->depth == 0 && !is_command(set, pid) && !is_orphan_of(set, pid, &stat))
+    bool is_init = set->init && pid == set->init;
+    if (visit->depth == 0 && !is_command(set, pid) && !is_init && !is_orphan_of(set, pid, &stat))
         return;
     if (stat.state == 'Z' || stat.state == 'X') {
         if (visit->depth == 0)
@@ -229,7 +234,7 @@ static void visit_descendant(pid_t pid, void *context)
     }
     if (was_visited(set, pid))
         return;
-    if (!is_command(set, pid))
+    if (!is_command(set, pid) && !is_init)
         visit->visit(set, pid, set->cgroup != NULL, visit->context);
     if (visit->depth == DEPTH_MAX)
         return;

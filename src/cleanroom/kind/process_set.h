@@ -7,6 +7,7 @@
  *   - it is in the command's cgroup, or beneath it;
  *   - it descends from the command, or from an orphan that came to us as the nearest subreaper,
  *     while `owns_children` says that all our children but the strangers are the command's;
+ *   - it descends from the init of the command's pid namespace: none but its own are in there;
  *   - its initial environment holds the cookie.
  * Nothing else is ever signalled, and whether it belongs is asked after a pidfd was opened: what is
  * signalled through it cannot be a later process of the same pid.
@@ -61,6 +62,7 @@ struct pnx__process_set {
 
     /* Set by the owner when it runs, and when it has ended. */
     pnx_process command;
+    pid_t init; /* of its pid namespace, which is ours and no member; 0: none */
     pnx_time started;
     bool command_ended; /* it was waited for */
     bool interrupted;   /* it is to be ended with everything else, e.g. because its time is over */

@@ -184,6 +184,15 @@ bool pnx__proc_has_environment(pid_t pid, const char *entry)
     return false;
 }
 
+pid_t pnx__proc_pid_of(int pidfd)
+{
+    char path[48], text[512];
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    const char *line = pnx__read_file(path, text, sizeof text) > 0 ? strstr(text, "\nPid:") : NULL;
+    long pid = line ? strtol(line + strlen("\nPid:"), NULL, 10) : 0;
+    return pid > 0 ? (pid_t)pid : 0;
+}
+
 pid_t pnx__proc_last_pid(void)
 {
     char text[128];

@@ -34,6 +34,8 @@ bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size);
  * that is just being executed has none for a moment, and no arguments: that is waited for.
  */
 bool pnx__proc_has_environment(pid_t pid, const char *entry);
+/** The pid that a pidfd stands for, here; 0: none any more, or none that can be seen. */
+pid_t pnx__proc_pid_of(int pidfd);
 /** The pid of the process that was started last, or -1. */
 pid_t pnx__proc_last_pid(void);
 

@@ -156,6 +156,9 @@ static void add_files(pnx_session *session, pnx_session_report *report)
             listed_stuck++;
         add(report, row);
     }
+    session->files.directories -= session->isolation.directories;
+    session->files.symlinks -= session->isolation.symlinks;
+    session->files.bytes -= session->isolation.bytes;
     report->files = session->files;
     uint64_t stuck = session->files.stuck - listed_stuck;
     uint64_t removed = pnx_tree_entries(&session->files) - session->row_count - stuck;
@@ -180,6 +183,23 @@ static void tell_exit(const pnx_session *session, pnx_session_report *report)
         report->exit_signal = WTERMSIG(session->status);
 }
 
+static void tell_isolation(const pnx_session *session, pnx_session_report *report)
+{
+    char text[64], *rest = NULL;
+    size_t count = 0;
+    pnx_isolate_format(session->config.isolate, text, sizeof text);
+    report->isolate = *text ? calloc(8, sizeof *report->isolate) : NULL;
+    char *word = report->isolate ? strtok_r(text, ",", &rest) : NULL;
+    for (; word && (report->isolate[count] = strdup(word)); word = strtok_r(NULL, ",", &rest))
+        count++;
+}
+
+static void tell_limits(const pnx_session *session, pnx_session_report *report)
+{
+    report->limit_count = session->limits_told_count;
+    memcpy(report->limits, session->limits_told, sizeof report->limits);
+}
+
 void pnx__session_account(pnx_session *session, pnx_session_report *ret)
 {
     ret->session = session->id;
@@ -191,6 +211,8 @@ void pnx__session_account(pnx_session *session, pnx_session_report *ret)
     ret->started = session->started;
     ret->duration = session->duration;
     tell_exit(session, ret);
+    tell_isolation(session, ret);
+    tell_limits(session, ret);
 
     add_command(session, ret);
     add_made(session, ret);

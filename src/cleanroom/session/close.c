@@ -25,6 +25,15 @@ static void collect_command(pnx_session *session)
  * A release that outstays the deadline goes on by itself, and with it its use of the set: from then
  * on the set is left alone, and so is the cgroup that it works with.
  */
+/* What was hit is asked of the groups while they are there. */
+static void ask_limits(pnx_session *session)
+{
+    bool signaled = session->collected && WIFSIGNALED(session->status);
+    if (session->limiter)
+        session->limits_told_count = pnx_limits_report(
+            session->limiter, signaled ? WTERMSIG(session->status) : 0, session->limits_told);
+}
+
 static pnx_status clean_up(pnx_session *session)
 {
     struct pnx__process_set *set = &session->set;
@@ -33,21 +42,31 @@ static pnx_status clean_up(pnx_session *session)
     pnx_status processes = pnx_close_by(&session->set_guard, deadline, NULL);
     session->set_hangs = processes == PNX_ETIMEOUT;
     collect_command(session);
+    pnx_status namespaces = pnx_process_end_namespace(&set->command, deadline, NULL);
     if (!session->set_hangs) {
         set->command_ended = !session->ran || session->collected;
         pnx__set_reap(set);
     }
 
+    ask_limits(session);
+
     pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
     session->dir_hangs = dir == PNX_ETIMEOUT;
 
-    pnx_status cgroup = PNX_ETIMEOUT;
+    pnx_status limits = PNX_OK, cgroup = PNX_ETIMEOUT;
+    if (session->limiter && session->set_hangs)
+        (void)pnx_take(&session->limiter_guard);
+    else if (session->limiter)
+        limits = pnx_close_by(&session->limiter_guard, deadline, NULL);
+    session->limiter_hangs = session->limiter && (session->set_hangs || limits == PNX_ETIMEOUT);
     if (session->set_hangs)
         (void)pnx_take(&session->cgroup_guard);
     else
         cgroup = pnx_close_by(&session->cgroup_guard, deadline, NULL);
     session->cgroup_hangs = cgroup == PNX_ETIMEOUT;
-    return processes == PNX_OK && dir == PNX_OK && cgroup == PNX_OK ? PNX_OK : PNX_EFAILED;
+    bool clean = processes == PNX_OK && namespaces == PNX_OK && dir == PNX_OK && limits == PNX_OK &&
+                 cgroup == PNX_OK;
+    return clean ? PNX_OK : PNX_EFAILED;
 }
 
 static void end_registry(pnx_session *session)
@@ -67,6 +86,10 @@ static void free_what_is_stuck(pnx_session *session)
 {
     if (session->dir && !session->dir_outcome.verified)
         pnx_tempdir_free(session->dir);
+    if (session->limiter && !session->limiter_outcome.verified) {
+        (void)pnx_limiter_remove(session->limiter, NULL, NULL);
+        pnx_limiter_free(session->limiter);
+    }
     if (session->cgroup && !session->cgroup_outcome.verified) {
         (void)pnx_cgroup_remove(session->cgroup, NULL, NULL);
         pnx_cgroup_free(session->cgroup);

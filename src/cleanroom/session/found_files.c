@@ -63,9 +63,25 @@ static bool has_room(pnx_session *session)
     return true;
 }
 
+/* Nobody left this behind: it is how the private /tmp is made. */
+static bool is_isolation(pnx_session *session, const pnx_tree_entry *entry)
+{
+    bool link = S_ISLNK(entry->mode);
+    if (!(session->config.isolate & PNX_ISOLATE_TMP) || !entry->removed ||
+        (!link && !S_ISDIR(entry->mode)) ||
+        !pnx_isolate_made(pnx_session_tmpdir(session), entry->path))
+        return false;
+    session->isolation.symlinks += link;
+    session->isolation.directories += !link;
+    session->isolation.bytes += entry->bytes;
+    return true;
+}
+
 static void note(const pnx_tree_entry *entry, void *context)
 {
     pnx_session *session = context;
+    if (is_isolation(session, entry))
+        return;
     if (!has_room(session))
         return;
     pnx_session_resource row = {

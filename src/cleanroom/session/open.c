@@ -115,6 +115,23 @@ static void make_cgroup(pnx_session *session)
     pnx_error_format(&why, session->tier_reason, sizeof session->tier_reason);
 }
 
+/* What holds the command to its limits: if that cannot be, nothing is run. */
+static pnx_status make_limiter(pnx_session *session, pnx_error *err)
+{
+    if (!pnx_limits_any(&session->config.limits))
+        return PNX_OK;
+    session->limiter_guard = pnx_reserve(limiter, session->registry, err);
+    if (session->limiter_guard.status != PNX_OK)
+        return session->limiter_guard.status;
+    pnx_status status = pnx_limits_enforce(&session->config.limits, session->label, session->cgroup,
+                                           &session->limiter, err);
+    if (status != PNX_OK)
+        return status;
+    pnx_limiter_watch_by(session->limiter, &session->limiter_outcome);
+    pnx_arm(&session->limiter_guard, session->limiter);
+    return PNX_OK;
+}
+
 static pnx_status prepare_set(pnx_session *session, pnx_error *err)
 {
     struct pnx__process_set *set = &session->set;
@@ -164,7 +181,7 @@ static pnx_status make(pnx_session *session, pnx_error *err)
     if (!pnx__session_open_signals(session, err))
         return PNX_EFAILED;
     make_cgroup(session);
-    if ((status = prepare_set(session, err)))
+    if ((status = make_limiter(session, err)) || (status = prepare_set(session, err)))
         return status;
     become_subreaper(session);
     return PNX_OK;

@@ -2,6 +2,7 @@
 #include "session/session.h"
 
 #include "kind/poll.h"
+#include "kind/procfs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +39,12 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
         .argv = argv,
         .set = (const char *const *)session->variables,
         .cgroup = session->cgroup,
+        .isolate = session->config.isolate,
+        .tmpdir = pnx_tempdir_path(session->dir),
+        .limiter = session->limiter,
     };
     pnx_status status = pnx_process_spawn(&command, &session->set.command, &why);
-    if (status == PNX_EBUSY) {
+    if (status == PNX_EBUSY && !session->limiter) { /* limits may be the cgroup's */
         do_without_cgroup(session, &why);
         command.cgroup = NULL;
         status = pnx_process_spawn(&command, &session->set.command, &why);
@@ -85,6 +89,7 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
     if (status != PNX_OK)
         return status;
     session->ran = true;
+    set->init = set->command.init_pidfd > 0 ? pnx__proc_pid_of(set->command.init_pidfd) : 0;
     set->command_ended = false;
     pnx_arm(&session->set_guard, set);
 

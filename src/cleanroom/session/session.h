@@ -26,6 +26,11 @@ struct pnx_session {
     cgroup_guard cgroup_guard;
     pnx_outcome cgroup_outcome;
     char *cgroup_path;
+    pnx_limiter *limiter; /* NULL: no limits */
+    limiter_guard limiter_guard;
+    pnx_outcome limiter_outcome;
+    pnx_limit_told limits_told[PNX_LIMIT_COUNT];
+    size_t limits_told_count;
     char tier_reason[224];
     struct pnx__process_set set;
     processes_guard set_guard;
@@ -46,10 +51,11 @@ struct pnx_session {
 
     bool closed;
     /* Releases that do not end: what they write to is not looked at any more. */
-    bool set_hangs, dir_hangs, cgroup_hangs;
+    bool set_hangs, dir_hangs, cgroup_hangs, limiter_hangs;
 
     /* What was found in the directory. */
     pnx_tree_totals files;
+    pnx_tree_totals isolation; /* of these: what the private /tmp itself consists of */
     pnx_session_resource *rows;
     size_t row_count, row_max;
     uint64_t rows_unlisted;
