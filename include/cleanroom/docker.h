@@ -21,12 +21,12 @@
  *   - Every call ends by its deadline, whatever the engine does: hangs, drips, closes early,
  *     answers garbage or without end.
  *   - What is made through here carries labels (PNX_LABEL …) by which it is found again, also when
- *     the answer to its creation never came. Only what carries them *and* has the id that we know is
- *     ever removed; gone means seen to be gone.
+ *     the answer to its creation never came. Only what carries them *and* has the id that we know
+ *     is ever removed; gone means seen to be gone.
  *   - One engine serves any number of threads at a time. An object is for one thread at a time.
  *   - In a fork child every call answers PNX_EFORKED, and nothing is removed.
  *
- * An error's message ends in what the engine said itself, with its HTTP status. Of the codes,
+ * What the engine itself said is an error's cause, with its HTTP status. Of the codes,
  * PNX_ENOTFOUND is 404; PNX_EBUSY is 409, a name that is taken, what is in use, a removal that goes
  * on already; PNX_EINVAL 400; PNX_ELIMIT an answer that is too large; PNX_ETIMEOUT, PNX_ECANCELED
  * the call's own end; PNX_EFAILED everything else, an engine that is not there or answers garbage
@@ -121,6 +121,7 @@ typedef struct pnx_engine_config {
     const char *session;  /**< a UUID, the label of all that is made; NULL: a new one */
     pnx_duration timeout; /**< of a call that has no deadline of its own; 0: 30 s */
     size_t answer_max;    /**< bytes of an answer that is not a stream; 0: 64 MiB */
+    uint64_t copy_max;    /**< bytes of what is copied out of a container; 0: 1 GiB */
     pnx_duration expires; /**< from when on others may remove what is left of us; 0: a day */
     const pnx_engine_ledger *ledger;
 } pnx_engine_config;
@@ -569,10 +570,12 @@ typedef struct pnx_sweep_row {
 
 /** All may be zero. */
 typedef struct pnx_sweep {
-    const char *session;                                    /**< NULL: the engine's own */
-    bool images;                                            /**< its images too */
-    bool look;                                              /**< only look: nothing is removed */
-    unsigned parallel;                                      /**< removals at a time; 0: 8 */
+    const char *session; /**< NULL: the engine's own */
+    bool images;         /**< its images too */
+    bool look;           /**< only look: nothing is removed */
+    unsigned parallel;   /**< removals at a time; 0: 8 */
+    pnx_duration settle; /**< for so long look again although nothing is found: for what was being
+                              made when its maker died */
     void (*visit)(const pnx_sweep_row *row, void *context); /**< one at a time; may be NULL */
     void *context;
 } pnx_sweep;
