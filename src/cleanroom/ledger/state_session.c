@@ -8,8 +8,7 @@
  */
 #include "kind/sys.h"
 #include "ledger/file.h"
-#include "ledger/ledger.h"
-#include "ledger/scan.h"
+#include "ledger/format.h"
 #include "ledger/state.h"
 
 #include <stdlib.h>
@@ -227,19 +226,23 @@ static pnx_status go_through(int dir_fd, name_fn visit, struct removal *removal,
     return PNX_OK;
 }
 
-static bool meet_any(const struct pnx__ledger_entry *entry, void *context)
+/* The magic of a ledger is stored last: see format.h. */
+static bool has_begun(int dir_fd)
 {
-    return false;
+    char magic[sizeof PNX__LEDGER_MAGIC - 1] = {0}, none[sizeof magic] = {0};
+    int fd = openat(dir_fd, PNX__STATE_LEDGER, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT;
+    ssize_t got = pread(fd, magic, sizeof magic, 0);
+    pnx__close(fd);
+    return got < 0 || memcmp(magic, none, sizeof magic) != 0;
 }
 
 /* Until its ledger has begun only its maker's lock says whether anybody is at it. */
 static pnx_status check_begun(int dir_fd, pnx_error *err)
 {
-    pnx_status status = pnx__ledger_each(dir_fd, PNX__STATE_LEDGER, meet_any, NULL, NULL);
     char path[PNX__PATH_SIZE];
-    if (status != PNX_ENOTFOUND && status != PNX_ECANCELED)
-        return PNX_OK;
-    if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
+    if (has_begun(dir_fd) || flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
         return PNX_OK;
     return pnx_fail(err, PNX_EBUSY, "the session %s is just being made or removed by somebody",
                     pnx__file_path(dir_fd, ".", path));
