@@ -3,10 +3,12 @@
 #ifndef CLEANROOM_CLEANROOM_H
 #define CLEANROOM_CLEANROOM_H
 
+#include <cleanroom/block.h>
 #include <cleanroom/cgroup.h>
 #include <cleanroom/limits.h>
 #include <cleanroom/mount.h>
 #include <cleanroom/mqueue.h>
+#include <cleanroom/netns.h>
 #include <cleanroom/outcome.h>
 #include <cleanroom/process.h>
 #include <cleanroom/report.h>

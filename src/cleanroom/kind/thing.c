@@ -87,12 +87,18 @@ void pnx_thing_unmade(pnx_thing *thing)
     free(thing);
 }
 
-pnx_status pnx_thing_made(pnx_thing *thing, pnx_error *err)
+pnx_status pnx__thing_bind(pnx_thing *thing, pnx_error *err)
 {
     pnx_status status =
         thing->kind->find(thing->name, thing->identity, sizeof thing->identity, err);
     if (status == PNX_OK && thing->keeper.bind)
         status = thing->keeper.bind(thing->keeper.context, thing->token, thing->identity, err);
+    return status;
+}
+
+pnx_status pnx_thing_made(pnx_thing *thing, pnx_error *err)
+{
+    pnx_status status = pnx__thing_bind(thing, err);
     if (status == PNX_OK)
         return PNX_OK;
     bool nothing = status == PNX_ENOTFOUND && !thing->identity[0]; /* removed by somebody already */

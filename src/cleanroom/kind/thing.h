@@ -43,5 +43,15 @@ extern const pnx_thing_kind pnx__thing_socket;
 extern const pnx_thing_kind pnx__thing_abstract;
 extern const pnx_thing_kind pnx__thing_port;
 extern const pnx_thing_kind pnx__thing_mount;
+extern const pnx_thing_kind pnx__thing_loop;
+extern const pnx_thing_kind pnx__thing_mapper;
+extern const pnx_thing_kind pnx__thing_netns;
+extern const pnx_thing_kind pnx__thing_link;
+
+/**
+ * Like pnx_thing_made, but removes nothing on failure: for what goes by itself when its maker lets
+ * go of it. The maker does that, and calls pnx_thing_unmade.
+ */
+pnx_status pnx__thing_bind(pnx_thing *thing, pnx_error *err);
 
 #endif

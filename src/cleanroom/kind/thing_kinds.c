@@ -15,9 +15,10 @@ static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_socket,
     &pnx__thing_abstract,
     &pnx__thing_port,
-    NULL,
-    &pnx__thing_shm,      &pnx__thing_semaphore, &pnx__thing_sysv_shm, &pnx__thing_sysv_sem,
-    &pnx__thing_sysv_msg, &pnx__thing_mqueue,    &pnx__thing_mount,    NULL,
+    &pnx__thing_loop,
+    &pnx__thing_mapper,
+    &pnx__thing_netns,
+    &pnx__thing_link,
     &pnx__thing_mount,
     NULL,
 };
