@@ -4,6 +4,7 @@
 #define CLEANROOM_CLEANROOM_H
 
 #include <cleanroom/block.h>
+#include <cleanroom/capability.h>
 #include <cleanroom/cgroup.h>
 #include <cleanroom/limits.h>
 #include <cleanroom/mount.h>

@@ -29,6 +29,8 @@ void complain_of(const pnx_error *err);
  */
 bool cli_helper(int argc, char **argv);
 
+/** cleanroom doctor; likewise. */
+int cli_doctor(int argc, char **argv);
 /** cleanroom run; `argv[0]` is "run". Returns the exit status. */
 int cli_run(int argc, char **argv);
 

@@ -12,6 +12,8 @@ static const char usage[] =
     "\n"
     "  cleanroom run [OPTION...] [--] CMD [ARG...]\n"
     "                       run CMD; find, remove and report what it leaves behind\n"
+    "  cleanroom doctor [OPTION...]\n"
+    "                       say what this machine allows, and what to change\n"
     "  cleanroom --help     this text; 'cleanroom run --help' for the options of run\n"
     "  cleanroom --version  the version\n";
 
@@ -30,6 +32,8 @@ int main(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "run") == 0)
         return cli_run(argc - 1, argv + 1);
+    if (strcmp(command, "doctor") == 0)
+        return cli_doctor(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0) {
         printf("cleanroom %s\n", pnx_version());
         return 0;

@@ -54,8 +54,11 @@ uint64_t pnx__limit_of(const pnx_limits *limits, int controller)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static pnx_status refuse(int controller, const pnx_error *v2, const pnx_error *v1, pnx_error *err)
+/* Without a cgroup v2 the reason of v1 is the one that matters; else there is room for both. */
+static pnx_status refuse(const pnx_limiter *limiter, int controller, const pnx_error *v2,
+                         const pnx_error *v1, pnx_error *err)
 {
+    int v2_length = limiter->cgroup ? PNX_ERROR_CAUSE_MAX / 2 : 0;
     const char *name = pnx__limit_name[controller];
     const char *instead = controller == PNX__PIDS && geteuid() != 0
                               ? " (a limit by rlimit would count all processes of the user)"
@@ -67,7 +70,8 @@ static pnx_status refuse(int controller, const pnx_error *v2, const pnx_error *v
     if (err) {
         err->cause.code = v1->code;
         err->cause.sys_errno = v1->sys_errno;
-        snprintf(err->cause.message, sizeof err->cause.message, "%.78s; %.78s", v2->message,
+        snprintf(err->cause.message, sizeof err->cause.message, "%.*s%s%.*s", v2_length,
+                 v2->message, v2_length ? "; " : "", PNX_ERROR_CAUSE_MAX - 3 - v2_length,
                  v1->message);
     }
     return PNX_ELIMIT;
@@ -81,7 +85,7 @@ static pnx_status limit(pnx_limiter *limiter, int controller, const char *label,
     if (pnx__limit_by_v2(limiter, controller, &v2) == PNX_OK ||
         pnx__limit_by_v1(limiter, controller, label, &v1) == PNX_OK)
         return PNX_OK;
-    return refuse(controller, &v2, &v1, err);
+    return refuse(limiter, controller, &v2, &v1, err);
 }
 
 static pnx_limiter *allocate(const pnx_limits *limits, struct pnx_cgroup *cgroup)

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "probe/probe.h"
+
+#include "kind/sys.h"
+
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/socket.h>
+
+/* ---- process events -------------------------------------------------------------------------- */
+
+static bool ask(int fd, enum proc_cn_mcast_op op)
+{
+    struct {
+        struct nlmsghdr header;
+        struct cn_msg message;
+        enum proc_cn_mcast_op op;
+    } __attribute__((packed, aligned(4))) request = {
+        .header = {.nlmsg_len = sizeof request, .nlmsg_type = NLMSG_DONE},
+        .message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = sizeof op},
+        .op = op,
+    };
+    return send(fd, &request, sizeof request, 0) == sizeof request;
+}
+
+/* The kernel answers at once with an event that says nothing but whether we may; among others. */
+static bool is_acknowledged(int fd)
+{
+    _Alignas(struct nlmsghdr) char buffer[1024];
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    for (int i = 0; i < 64 && poll(&ready, 1, 100) == 1; i++) {
+        ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        const struct nlmsghdr *header = (const void *)buffer;
+        const struct cn_msg *message = NLMSG_DATA(header);
+        struct proc_event event;
+        size_t needed = NLMSG_LENGTH(sizeof *message + sizeof event);
+        if (got < (ssize_t)needed)
+            continue;
+        memcpy(&event, message->data, sizeof event);
+        if (event.what != PROC_EVENT_NONE)
+            continue;
+        errno = (int)event.event_data.ack.err;
+        return errno == 0;
+    }
+    errno = ETIMEDOUT;
+    return false;
+}
+
+bool pnx__can_watch_processes(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
+    bool can = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+               ask(fd, PROC_CN_MCAST_LISTEN) && is_acknowledged(fd);
+    int number = errno;
+    if (can)
+        (void)ask(fd, PROC_CN_MCAST_IGNORE);
+    pnx__close(fd);
+    errno = number;
+    return can;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+bool pnx__can_watch_files(const char *dir)
+{
+    int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME,
+                           O_RDONLY | O_CLOEXEC);
+    bool can = fd >= 0 &&
+               fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM,
+                             FAN_CREATE | FAN_DELETE | FAN_MOVED_TO | FAN_MOVED_FROM | FAN_ONDIR,
+                             AT_FDCWD, dir) == 0;
+    pnx__close(fd);
+    return can;
+}
+
+#ifndef FAN_REPORT_PIDFD
+#define FAN_REPORT_PIDFD 0x00000080
+#endif
+
+static bool can_attribute(void)
+{
+    int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_REPORT_DFID_NAME | FAN_REPORT_PIDFD,
+                           O_RDONLY | O_CLOEXEC);
+    pnx__close(fd);
+    return fd >= 0;
+}
+
+void pnx__probe_watching(struct pnx__probe *probe)
+{
+    static const char as_root[] = "run as root, outside of containers";
+    pnx_capability *capability =
+        pnx__probe_add(probe, "process-events", "every fork is told, so that none gets away");
+    if (pnx__can_watch_processes())
+        pnx__probe_yes(capability, "the process events connector");
+    else
+        pnx__probe_no(capability, "the process events connector: %m");
+    if (!capability->ok)
+        pnx__probe_change(capability, "%s", as_root);
+
+    capability = pnx__probe_add(probe, "fanotify", "files left anywhere are found");
+    if (pnx__can_watch_files(probe->tmp_dir ? probe->tmp_dir : "/tmp"))
+        pnx__probe_yes(capability, "whole file systems");
+    else
+        pnx__probe_no(capability, "fanotify of whole file systems: %m");
+    if (!capability->ok)
+        pnx__probe_change(capability, "%s", as_root);
+
+    capability = pnx__probe_add(probe, "fanotify-pidfd", "and who left them is known");
+    if (can_attribute())
+        pnx__probe_yes(capability, "FAN_REPORT_PIDFD");
+    else
+        pnx__probe_no(capability, "FAN_REPORT_PIDFD: %m");
+    if (!capability->ok)
+        pnx__probe_change(capability, "%s", as_root);
+}
