@@ -192,14 +192,16 @@ static void what_stays_is_told_with_its_reason(void **state)
     };
     fill(&report, rows, 3);
     count(&report, "file", &(pnx_outcome){.fate = PNX_FATE_REMOVED, .verified = true}, 4);
-    assert_string_equal(text_of(&report), "cleanroom: make  exit 0  0.0 ms  tier T0 (subreaper)\n"
-                                          "  left behind and removed\n"
-                                          "    file         4  in TMPDIR: 4 files\n"
-                                          "  could not be removed\n"
-                                          "    process      1  sudo (pid 5): it runs as uid 0\n"
-                                          "    file         1  a\\nb: Permission denied\n"
-                                          "    tempdir      1  /tmp/x: x is not removed\n"
-                                          "  6 leftovers: 4 removed, 2 not, in 2.00 s\n");
+    assert_string_equal(text_of(&report),
+                        "cleanroom: make  exit 0  0.0 ms  tier T0 (subreaper)\n"
+                        "  left behind and removed\n"
+                        "    file         4  in TMPDIR: 4 files\n"
+                        "  could not be removed\n"
+                        "    process      1  sudo (pid 5): it runs as uid 0\n"
+                        "    file         1  a\\nb: Permission denied\n"
+                        "    tempdir      1  /tmp/x: x is not removed\n"
+                        "  6 leftovers: 4 removed and verified gone, 2 not removed; "
+                        "1 of the run's own not removed, in 2.00 s\n");
     empty(&report);
 }
 

@@ -399,7 +399,7 @@ def what_cannot_be_removed_is_named_and_fails_the_run():
         assert run.returncode == 121, err
         assert re.search(r"could not be removed\n    file +2  theirs/file: Permission denied\n",
                          err), err
-        assert " 3 leftovers: 1 removed, 2 not, in" in err, err
+        assert " 3 leftovers: 1 removed (1 unverified), 2 not removed; 1 of the run's own" in err, err
         with open(report) as file:
             told = json.load(file)
         tool.check(told)

@@ -142,9 +142,13 @@ def is_running(identity):
 
 
 KEYS = {
-    "session": str, "name": str, "tier": int, "tier_reason": (str, type(None)), "command": list,
+    "format": int, "session": str, "name": str, "job": int, "attempt": int, "tier": int,
+    "tier_name": str, "tier_reason": (str, type(None)), "isolate": list, "command": list,
     "started": (str, type(None)), "duration_ms": float, "cleanup_ms": float, "exit": dict,
-    "resources": list, "totals": dict, "leftovers": int, "unremoved": int, "unlisted": int,
+    "cleaned_by": str, "supervisor_died": bool, "limits": list, "hooks": list,
+    "artifacts": (dict, type(None)), "warnings": list, "resources": list, "files": dict,
+    "totals": dict, "leftovers": int, "unremoved": int, "foreign": int, "kept": int,
+    "unverified": int, "unlisted": int,
 }
 RESOURCE_KEYS = {
     "kind": str, "type": (str, type(None)), "id": str, "name": str,
@@ -168,7 +172,8 @@ def check(report):
         assert went or not resource["verified"], resource
     totals = sum(sum(by.values()) for by in report["totals"].values())
     assert totals == len(report["resources"]) + report["unlisted"], report["totals"]
-    found = [r for r in report["resources"] if r["origin"] == "found"]
+    found = [r for r in report["resources"]
+             if r["origin"] == "found" and r["status"] != "foreign"]
     assert report["leftovers"] == len(found) + report["unlisted"]
 
 

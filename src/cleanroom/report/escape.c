@@ -38,7 +38,8 @@ static bool is_harmless(uint32_t code)
     bool invisible = code == 0xad || (code >= 0x200b && code <= 0x200d) || code == 0x2028 ||
                      code == 0x2029 || code == 0x2060 || code == 0xfeff ||
                      (code >= 0xe0000 && code <= 0xe007f);
-    return !control && !turns && !invisible;
+    bool no_character = (code & 0xfffe) == 0xfffe || (code >= 0xfdd0 && code <= 0xfdef);
+    return !control && !turns && !invisible && !no_character;
 }
 
 static size_t print_escaped(FILE *out, const unsigned char *bytes, unsigned count)
@@ -49,26 +50,94 @@ static size_t print_escaped(FILE *out, const unsigned char *bytes, unsigned coun
     }
     for (unsigned i = 0; i < count; i++)
         fprintf(out, "\\x%02x", bytes[i]);
-    return 4 * count;
+    return 4 * (size_t)count;
 }
 
-void pnx__print_name(FILE *out, const char *text, size_t most)
+static void print_plain(FILE *out, const unsigned char *bytes, unsigned count)
 {
-    const unsigned char *at = (const unsigned char *)text;
+    fwrite(bytes, 1, count, out);
+}
+
+static void print_entity(FILE *out, const unsigned char *bytes, unsigned count)
+{
+    switch (*bytes) {
+    case '&':
+        fputs("&amp;", out);
+        break;
+    case '<':
+        fputs("&lt;", out);
+        break;
+    case '>':
+        fputs("&gt;", out);
+        break;
+    case '"':
+        fputs("&quot;", out);
+        break;
+    case '\'':
+        fputs("&#39;", out);
+        break;
+    default:
+        print_plain(out, bytes, count);
+    }
+}
+
+/* `as_is` may say of one control character that it goes as it is. */
+static size_t print(FILE *out, const char *text, size_t most, char as_is,
+                    void (*put)(FILE *out, const unsigned char *bytes, unsigned count))
+{
+    const unsigned char *at = (const unsigned char *)(text ? text : "");
     size_t columns = 0;
     while (*at) {
         if (columns >= most) {
             fputs("…", out);
-            return;
+            return columns + 1;
         }
         uint32_t code;
         unsigned length = decode(at, &code);
-        if (length && is_harmless(code)) {
-            fwrite(at, 1, length, out);
+        if (length && (is_harmless(code) || code == (unsigned char)as_is)) {
+            put(out, at, length);
             columns++;
         } else {
             columns += print_escaped(out, at, length ? length : 1);
         }
         at += length ? length : 1;
+    }
+    return columns;
+}
+
+size_t pnx__print_name(FILE *out, const char *text, size_t most)
+{
+    return print(out, text, most, '\0', print_plain);
+}
+
+size_t pnx__print_markup(FILE *out, const char *text, size_t most)
+{
+    return print(out, text, most, '\0', print_entity);
+}
+
+size_t pnx__print_markup_lines(FILE *out, const char *text, size_t most)
+{
+    return print(out, text, most, '\n', print_entity);
+}
+
+/* A shell would take it as one word as it is. */
+static bool is_plain_word(const char *word)
+{
+    return *word && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789_@%+=:,./-")] == '\0';
+}
+
+void pnx__print_markup_command(FILE *out, char *const *command, size_t most)
+{
+    size_t columns = 0;
+    for (size_t i = 0; command && command[i]; i++) {
+        const char *quote = is_plain_word(command[i]) ? "" : "&#39;";
+        if (columns >= most) {
+            fputs(" …", out);
+            return;
+        }
+        fprintf(out, "%s%s", i ? " " : "", quote);
+        columns += 1 + print(out, command[i], most - columns, '\0', print_entity);
+        fputs(quote, out);
     }
 }

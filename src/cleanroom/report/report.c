@@ -72,7 +72,7 @@ static void free_artifacts(pnx_session_report *report)
 {
     for (size_t i = 0; i < report->artifact_count; i++) {
         free(report->artifacts[i].path);
-        free(report->artifacts[i].saved);
+        free(report->artifacts[i].saved_as);
         free(report->artifacts[i].reason);
     }
     free(report->artifacts);
