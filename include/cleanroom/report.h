@@ -68,7 +68,7 @@ typedef struct pnx_session_hook {
 
 /** One file that was saved before the removal (--artifacts), or could not be. */
 typedef struct pnx_session_artifact {
-    char *path;  /**< where it was, relative to TMPDIR or absolute */
+    char *path;     /**< where it was, relative to TMPDIR or absolute */
     char *saved_as; /**< where it is now; empty: nowhere */
     uint64_t bytes;
     char *reason; /**< why it was not saved; empty: it was */

@@ -28,17 +28,19 @@ static bool is_name(const char *name)
     return length > 0 && length < 64 && name[length] == '\0' && name[0] != '-';
 }
 
-/* Returns only if there is none, or it cannot be executed: then errno says why. */
-static void execute(const char *dir, const char *below, const char *name, char **argv)
+/* Returns only if it cannot be executed: false if it is not there, else errno says why. */
+static bool execute(const char *dir, const char *below, const char *name, char **argv)
 {
     char path[PATH_MAX];
     int length = snprintf(path, sizeof path, "%s%s/cleanroom-%s", dir, below, name);
     if (length < 0 || (size_t)length >= sizeof path) {
         errno = ENAMETOOLONG;
-        return;
+        return true;
     }
     argv[0] = path;
     (void)execv(path, argv);
+    argv[0] = (char *)name;
+    return errno != ENOENT && errno != ENOTDIR;
 }
 
 /* The directory of this very program, wherever it was called from. */
@@ -60,28 +62,16 @@ bool cli_helper(int argc, char **argv)
     const char *name = argc > 0 ? argv[0] : "";
     if (!is_name(name))
         return false;
-    static const char *const below[] = {"", "/../libexec/cleanroom"};
+    char own[PATH_MAX] = "";
     const char *chosen = getenv("CLEANROOM_LIBEXEC");
-    if (chosen && *chosen) {
-        execute(chosen, "", name, argv);
-        if (errno != ENOENT && errno != ENOTDIR)
-            goto failed;
-    }
-    char own[PATH_MAX];
-    bool known = own_directory(own, sizeof own);
-    for (size_t i = 0; known && i < sizeof below / sizeof *below; i++) {
-        execute(own, below[i], name, argv);
-        if (errno != ENOENT && errno != ENOTDIR)
-            goto failed;
-    }
-    argv[0] = (char *)name;
-    if (!is_helper(name))
-        return false;
-    complain("'%s' is not installed: there is no cleanroom-%s beside %s/cleanroom, nor in "
-             "%s/../libexec/cleanroom, nor in $CLEANROOM_LIBEXEC",
-             name, name, known ? own : "", known ? own : "");
-    return true;
-failed:
-    complain("cannot execute cleanroom-%s: %m", name);
-    return true;
+    bool there = chosen && *chosen && execute(chosen, "", name, argv);
+    if (!there && own_directory(own, sizeof own))
+        there = execute(own, "", name, argv) || execute(own, "/../libexec/cleanroom", name, argv);
+    if (there)
+        complain("cannot execute cleanroom-%s: %m", name);
+    else if (is_helper(name))
+        complain("'%s' is not installed: there is no cleanroom-%s beside %s/cleanroom, nor in "
+                 "%s/../libexec/cleanroom, nor in $CLEANROOM_LIBEXEC",
+                 name, name, own, own);
+    return there || is_helper(name);
 }
