@@ -12,7 +12,8 @@ struct told_keeper {
     pnx_outcome outcome;
     bool refuse_intent, refuse_binding;
     bool existed_at_intent, existed_at_binding;
-    bool (*exists)(const char *name); /* asked at both; may be NULL */
+    bool (*exists)(const char *name);   /* asked at both; may be NULL */
+    bool (*overtake)(const char *name); /* called at the intent; may be NULL */
 };
 
 static inline void keeper_event(struct told_keeper *told, char event)
@@ -32,6 +33,8 @@ static inline pnx_status keeper_intend(void *context, const pnx_thing_kind *kind
     told->existed_at_intent = told->exists && told->exists(name);
     if (told->refuse_intent)
         return pnx_fail(err, PNX_ELIMIT, "the ledger is full");
+    if (told->overtake)
+        assert_true(told->overtake(name));
     *ret_token = 4711;
     return PNX_OK;
 }

@@ -2,6 +2,8 @@
 /* Tests of src/cleanroom/kind/shm.c, semaphore.c, shm_dir.c and inode.c. */
 #include "sorts.h"
 
+#include "kind/procfs.h"
+
 #include <limits.h>
 #include <sys/mman.h>
 
@@ -269,6 +271,18 @@ static void a_name_aside_that_is_taken_is_no_obstacle(void **state)
     snprintf(aside, sizeof aside, ASIDE "%s", pnx_thing_identity(thing));
     write_file(aside, 1);
     pnx_error err = {0};
+    /* Then it cannot be put there: what has the name is looked at all the same. */
+    assert_true(unmake_foreign_shm(name));
+    assert_true(make_foreign_shm(name));
+    pnx_status status =
+        kind_of(&shm)->remove(name, pnx_thing_identity(thing), in_seconds(10), &err);
+    assert_int_equal(status, PNX_EALREADY);
+    assert_true(exists_shm(name));
+    assert_int_equal(unlink(aside), 0);
+    pnx_thing_free(thing);
+    assert_ok(pnx_thing_adopt(kind_of(&shm), name, NULL, &thing, &err), &err);
+    snprintf(aside, sizeof aside, ASIDE "%s", pnx_thing_identity(thing));
+    write_file(aside, 1);
     assert_ok(pnx_thing_remove(thing, in_seconds(10), NULL, &err), &err);
     assert_false(exists_shm(name));
     assert_int_equal(unlink(aside), 0); /* not ours, still there */
@@ -294,6 +308,12 @@ static void identities_that_are_none_harm_nothing(void **state)
 
 /* ---- semaphores ------------------------------------------------------------------------------ */
 
+static bool sleeps(pid_t pid)
+{
+    struct pnx__proc_stat about;
+    return pnx__proc_stat(pid, &about) && about.state == 'S';
+}
+
 static void a_semaphore_works_between_processes(void **state)
 {
     (void)state;
@@ -308,13 +328,22 @@ static void a_semaphore_works_between_processes(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(sem_trywait(ours), 0);
     assert_int_equal(sem_trywait(ours), -1);
-    pid_t pid = fork();
+    pid_t waiter = getpid(), pid = fork();
     if (pid == 0) {
         sem_t *theirs = sem_open(name, 0);
+        pnx_time deadline = in_seconds(10);
+        while (!sleeps(waiter) && pnx_monotonic_now() < deadline)
+            sched_yield();
         _exit(theirs != SEM_FAILED && sem_post(theirs) == 0 ? 0 : 1);
     }
-    while (sem_wait(ours) != 0) /* wakes across processes: it is a shared one */
-        assert_int_equal(errno, EINTR);
+    /* It sleeps in the kernel before the other one posts: only a shared one is woken then. */
+    struct timespec until;
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+    until.tv_sec += 20;
+    int waited;
+    while ((waited = sem_timedwait(ours, &until)) != 0 && errno == EINTR)
+        continue;
+    assert_int_equal(waited, 0);
     assert_int_equal(status_of_child(pid), 0);
     assert_int_equal(sem_close(ours), 0);
     assert_ok(pnx_thing_remove(thing, in_seconds(10), NULL, &err), &err);

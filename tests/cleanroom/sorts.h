@@ -186,6 +186,23 @@ static void a_name_that_is_taken_is_refused_and_nobody_is_told(void **state)
     assert_true(sort->unmake_foreign(name));
 }
 
+static void one_that_takes_the_name_after_the_intent_is_not_ours(void **state)
+{
+    const struct sort *sort = *state;
+    expect_apart();
+    const char *name = sort->new_name();
+    struct told_keeper told = {.overtake = sort->make_foreign};
+    pnx_keeper keeper = keeper_that_tells(&told);
+    pnx_error err = {0};
+    pnx_thing *thing = NULL;
+    assert_int_equal(sort->make(name, &keeper, &thing, &err), PNX_EFAILED);
+    assert_true(err.sys_errno == EEXIST || err.sys_errno == EADDRINUSE);
+    assert_null(thing);
+    assert_string_equal(told.events, "ig"); /* the intent is taken back */
+    assert_true(sort->exists(name));
+    assert_true(sort->unmake_foreign(name));
+}
+
 static void the_keeper_is_told_in_order(void **state)
 {
     const struct sort *sort = *state;
@@ -437,6 +454,7 @@ static void a_fork_child_removes_nothing_of_its_parent(void **state)
     BY(it_is_found_and_listed_and_removed, sort), BY(what_is_gone_already_is_no_failure, sort),    \
         BY(another_thing_of_its_name_survives, sort),                                              \
         BY(a_name_that_is_taken_is_refused_and_nobody_is_told, sort),                              \
+        BY(one_that_takes_the_name_after_the_intent_is_not_ours, sort),                            \
         BY(the_keeper_is_told_in_order, sort), BY(a_keeper_that_refuses_prevents_it, sort),        \
         BY(a_failed_binding_removes_it_again, sort), BY(a_dropped_guard_removes_it, sort),         \
         BY(a_maker_that_is_killed_anywhere_is_settled_by_looking, sort),                           \

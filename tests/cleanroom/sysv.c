@@ -292,6 +292,22 @@ static void a_slot_that_was_used_again_is_not_it(void **state)
         assert_true(sorts[i]->unmake_foreign(other));
         pnx_thing_free(thing);
     }
+    int first = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    assert_int_equal(shmctl(first, IPC_RMID, NULL), 0);
+    /* The kernel goes through some slots before it takes the first one again. */
+    int second = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    for (unsigned i = 0; i < 100000 && second % 32768 != first % 32768; i++) {
+        assert_int_equal(shmctl(second, IPC_RMID, NULL), 0);
+        second = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    }
+    assert_int_not_equal(first, second);
+    assert_int_equal(first % 32768, second % 32768);
+    char name[32], identity[PNX_THING_IDENTITY_MAX];
+    snprintf(name, sizeof name, "id:%d", first);
+    pnx_error err = {0};
+    assert_int_equal(kind_of(&sysv_shm)->find(name, identity, sizeof identity, &err),
+                     PNX_ENOTFOUND);
+    assert_int_equal(shmctl(second, IPC_RMID, NULL), 0);
 }
 
 /* ---- in use ---------------------------------------------------------------------------------- */
