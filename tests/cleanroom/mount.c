@@ -67,6 +67,7 @@ static const struct sort mounts = {
     .unmake_foreign = unmount_foreign,
     .exists = is_mounted,
     .has_window = true,
+    .stacks = true,
 };
 
 /* ---- a place of their own -------------------------------------------------------------------- */

@@ -51,8 +51,14 @@ static bool exists_shm(const char *name)
     return shmget(key_of(name), 0, 0) >= 0;
 }
 
-static const struct sort sysv_shm = {"sysv-shm",         new_name,   make_shm, make_foreign_shm,
-                                     unmake_foreign_shm, exists_shm, NULL,     false};
+static const struct sort sysv_shm = {
+    .kind = "sysv-shm",
+    .new_name = new_name,
+    .make = make_shm,
+    .make_foreign = make_foreign_shm,
+    .unmake_foreign = unmake_foreign_shm,
+    .exists = exists_shm,
+};
 
 static pnx_status make_sem(const char *name, const pnx_keeper *keeper, pnx_thing **ret,
                            pnx_error *err)
@@ -75,8 +81,14 @@ static bool exists_sem(const char *name)
     return semget(key_of(name), 0, 0) >= 0;
 }
 
-static const struct sort sysv_sem = {"sysv-sem",         new_name,   make_sem, make_foreign_sem,
-                                     unmake_foreign_sem, exists_sem, NULL,     false};
+static const struct sort sysv_sem = {
+    .kind = "sysv-sem",
+    .new_name = new_name,
+    .make = make_sem,
+    .make_foreign = make_foreign_sem,
+    .unmake_foreign = unmake_foreign_sem,
+    .exists = exists_sem,
+};
 
 static pnx_status make_msg(const char *name, const pnx_keeper *keeper, pnx_thing **ret,
                            pnx_error *err)
@@ -99,8 +111,14 @@ static bool exists_msg(const char *name)
     return msgget(key_of(name), 0) >= 0;
 }
 
-static const struct sort sysv_msg = {"sysv-msg",         new_name,   make_msg, make_foreign_msg,
-                                     unmake_foreign_msg, exists_msg, NULL,     false};
+static const struct sort sysv_msg = {
+    .kind = "sysv-msg",
+    .new_name = new_name,
+    .make = make_msg,
+    .make_foreign = make_foreign_msg,
+    .unmake_foreign = unmake_foreign_msg,
+    .exists = exists_msg,
+};
 
 static const struct sort *const sorts[] = {&sysv_shm, &sysv_sem, &sysv_msg};
 #define SORTS (sizeof sorts / sizeof *sorts)
