@@ -594,8 +594,9 @@ static void threads_write_at_the_same_time(void **state)
     assert_int_equal(view->records, THREADS * (3 * rounds + rounds / 2));
     for (size_t i = 0; i < view->resource_count; i++) {
         const struct pnx__ledger_resource *resource = &view->resources[i];
-        unsigned thread, round;
-        assert_int_equal(sscanf(resource->name, "%u/%u", &thread, &round), 2);
+        const char *slash = strchr(resource->name, '/');
+        assert_non_null(slash);
+        unsigned long round = strtoul(slash + 1, NULL, 10);
         assert_string_equal(resource->identity, resource->name);
         assert_int_equal(resource->state, round % 2 ? PNX__LEDGER_IS_GONE : PNX__LEDGER_IS_BOUND);
     }

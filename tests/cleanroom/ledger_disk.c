@@ -32,6 +32,7 @@ static bool go_through(const struct pnx__ledger_entry *entry, void *context)
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
 int fdatasync(int fd)
 {
     struct stat about;
@@ -54,6 +55,7 @@ int fdatasync(int fd)
     return result;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
 int fsync(int fd)
 {
     struct stat about;

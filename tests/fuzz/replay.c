@@ -7,6 +7,7 @@
 #include "fuzz.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,7 +73,7 @@ static size_t below(uint64_t *random, size_t limit)
 }
 
 /* Copies a piece of some input over a piece of this one, at multiples of `step`. */
-static size_t splice(uint8_t *data, size_t size, uint64_t *random, size_t step)
+static size_t copy_piece(uint8_t *data, size_t size, uint64_t *random, size_t step)
 {
     const struct input *other = &corpus[below(random, corpus_count)];
     size_t from = below(random, other->size / step + 1) * step;
@@ -98,9 +99,9 @@ static size_t mutate_once(uint8_t *data, size_t size, uint64_t *random)
     case 2:
         return below(random, size + 1);
     case 3:
-        return splice(data, size, random, 1);
+        return copy_piece(data, size, random, 1);
     case 4:
-        return splice(data, size, random, 128);
+        return copy_piece(data, size, random, 128);
     default: /* zeros */
         if (size) {
             size_t at = below(random, size), length = below(random, 64);
@@ -126,12 +127,10 @@ static struct input mutation(uint64_t number)
 
 static void keep_input(int number)
 {
-    FILE *file = fopen("broken-input", "wbe");
-    if (file) {
-        fwrite(current.data, 1, current.size, file);
-        fclose(file);
-        fprintf(stderr, "# the input is in ./broken-input\n");
-    }
+    static const char says[] = "# the input is in ./broken-input\n";
+    int fd = open("broken-input", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, current.data, current.size) == (ssize_t)current.size)
+        (void)!write(STDERR_FILENO, says, sizeof says - 1);
     signal(number, SIG_DFL);
     raise(number);
 }

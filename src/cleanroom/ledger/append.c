@@ -100,21 +100,24 @@ static pnx_status check_open(const pnx__ledger *ledger, pnx_error *err)
     return PNX_OK;
 }
 
-static pnx_status find(pnx__ledger *ledger, uint32_t resource, struct pnx__ledger_thing **ret,
-                       pnx_error *err)
+/* One of which something may be said; else NULL, and why. */
+static struct pnx__ledger_thing *find(pnx__ledger *ledger, uint32_t resource,
+                                      pnx_status *ret_status, pnx_error *err)
 {
-    pnx_status status = check_open(ledger, err);
-    if (status)
-        return status;
-    if (resource == 0 || resource > ledger->thing_count || !ledger->things[resource - 1].kind)
-        return pnx_fail(err, PNX_EINVAL, "the ledger %s knows of no resource %u", ledger->path,
-                        (unsigned)resource);
+    *ret_status = check_open(ledger, err);
+    if (*ret_status)
+        return NULL;
+    if (resource == 0 || resource > ledger->thing_count || !ledger->things[resource - 1].kind) {
+        *ret_status = pnx_fail(err, PNX_EINVAL, "the ledger %s knows of no resource %u",
+                               ledger->path, (unsigned)resource);
+        return NULL;
+    }
     struct pnx__ledger_thing *thing = &ledger->things[resource - 1];
-    if (thing->state == PNX__LEDGER_IS_GONE)
-        return pnx_fail(err, PNX_EALREADY, "resource %u of the ledger %s is gone already",
-                        (unsigned)resource, ledger->path);
-    *ret = thing;
-    return PNX_OK;
+    if (thing->state != PNX__LEDGER_IS_GONE)
+        return thing;
+    *ret_status = pnx_fail(err, PNX_EALREADY, "resource %u of the ledger %s is gone already",
+                           (unsigned)resource, ledger->path);
+    return NULL;
 }
 
 static pnx_status one_more_thing(pnx__ledger *ledger, pnx_error *err)
@@ -170,10 +173,11 @@ static pnx_status intend(pnx__ledger *ledger, uint16_t kind, struct text name,
 
 static pnx_status say_gone(pnx__ledger *ledger, uint32_t resource, struct text fate, pnx_error *err)
 {
-    struct pnx__ledger_thing *thing;
-    pnx_status status = find(ledger, resource, &thing, err);
-    if (status == PNX_OK)
-        status = spend(ledger, thing, pnx__ledger_parts(fate.total), 0, err);
+    pnx_status status;
+    struct pnx__ledger_thing *thing = find(ledger, resource, &status, err);
+    if (!thing)
+        return status;
+    status = spend(ledger, thing, pnx__ledger_parts(fate.total), 0, err);
     if (status == PNX_OK)
         status = append(ledger, PNX__LEDGER_GONE, thing->kind, resource, fate, err);
     if (status == PNX_OK)
@@ -184,7 +188,7 @@ static pnx_status say_gone(pnx__ledger *ledger, uint32_t resource, struct text f
 pnx_status pnx__ledger_intend(pnx__ledger *ledger, uint16_t kind, const char *name, bool durable,
                               uint32_t *ret_resource, pnx_error *err)
 {
-    uint32_t resource;
+    uint32_t resource = 0;
     struct text text = one(name);
     pnx_status status = check_text(ledger, text.total, err);
     if (status)
@@ -209,11 +213,12 @@ pnx_status pnx__ledger_intend(pnx__ledger *ledger, uint16_t kind, const char *na
 static pnx_status bind(pnx__ledger *ledger, uint32_t resource, struct text identity, bool durable,
                        pnx_error *err)
 {
-    struct pnx__ledger_thing *thing;
-    pnx_status status = find(ledger, resource, &thing, err);
-    if (status == PNX_OK)
-        status = spend(ledger, thing, pnx__ledger_parts(identity.total),
-                       pnx__ledger_parts(PNX__LEDGER_FATE_RESERVED), err);
+    pnx_status status;
+    struct pnx__ledger_thing *thing = find(ledger, resource, &status, err);
+    if (!thing)
+        return status;
+    status = spend(ledger, thing, pnx__ledger_parts(identity.total),
+                   pnx__ledger_parts(PNX__LEDGER_FATE_RESERVED), err);
     if (status == PNX_OK)
         status = append(ledger, PNX__LEDGER_BOUND, thing->kind, resource, identity, err);
     if (status)

@@ -11,11 +11,14 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static pnx_status prepare(int dir_fd, const char *name, pnx__ledger **ret, pnx_error *err)
+/* NULL, and why. */
+static pnx__ledger *prepare(int dir_fd, const char *name, pnx_status *ret_status, pnx_error *err)
 {
     pnx__ledger *ledger = calloc(1, sizeof *ledger);
-    if (!ledger)
-        return pnx_fail(err, PNX_ENOMEM, "no memory for the ledger %s", name);
+    if (!ledger) {
+        *ret_status = pnx_fail(err, PNX_ENOMEM, "no memory for the ledger %s", name);
+        return NULL;
+    }
     pthread_mutex_init(&ledger->lock, NULL);
     pthread_cond_init(&ledger->synced_more, NULL);
     pnx__file_path(dir_fd, name, ledger->path);
@@ -25,14 +28,11 @@ static pnx_status prepare(int dir_fd, const char *name, pnx__ledger **ret, pnx_e
     ledger->promised = 1; /* CLOSED */
     /* Kept until it is synced: a name that is not durable is a ledger that is not. */
     ledger->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
-    if (ledger->dir_fd < 0) {
-        pnx_status status =
-            pnx_fail(err, PNX_EFAILED, "cannot open the directory of %s: %m", ledger->path);
-        pnx__ledger_close(ledger);
-        return status;
-    }
-    *ret = ledger;
-    return PNX_OK;
+    if (ledger->dir_fd >= 0)
+        return ledger;
+    *ret_status = pnx_fail(err, PNX_EFAILED, "cannot open the directory of %s: %m", ledger->path);
+    pnx__ledger_close(ledger);
+    return NULL;
 }
 
 void pnx__ledger_close(pnx__ledger *ledger)
@@ -73,7 +73,7 @@ static pnx_status write_header(pnx__ledger *ledger, pnx_id session, pnx_error *e
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     const pnx_id machine = pnx__machine_id();
-    pnx_id boot;
+    pnx_id boot = PNX_ID_NONE;
     pnx_status status = pnx__boot_id(&boot, err);
     if (status == PNX_OK)
         status = pnx__ledger_populate(ledger, PNX__LEDGER_SLOT, err);
@@ -103,9 +103,9 @@ static pnx_status write_header(pnx__ledger *ledger, pnx_id session, pnx_error *e
 pnx_status pnx__ledger_create(int dir_fd, const char *name, pnx_id session, pnx__ledger **ret,
                               pnx_error *err)
 {
-    pnx__ledger *ledger;
-    pnx_status status = prepare(dir_fd, name, &ledger, err);
-    if (status)
+    pnx_status status;
+    pnx__ledger *ledger = prepare(dir_fd, name, &status, err);
+    if (!ledger)
         return status;
     status = make_file(ledger, dir_fd, name, err);
     if (status == PNX_OK)
@@ -206,17 +206,16 @@ static pnx_status go_on(pnx__ledger *ledger, uint64_t size, const struct pnx__le
 
 pnx_status pnx__ledger_open(int dir_fd, const char *name, pnx__ledger **ret, pnx_error *err)
 {
-    pnx__ledger *ledger;
-    struct pnx__ledger_view *view;
+    struct pnx__ledger_view *view = NULL;
     pnx_status status = pnx__ledger_load(dir_fd, name, &view, err);
     if (status)
         return status;
-    status = prepare(dir_fd, name, &ledger, err);
-    if (status) {
+    pnx__ledger *ledger = prepare(dir_fd, name, &status, err);
+    if (!ledger) {
         pnx__ledger_view_free(view);
         return status;
     }
-    uint64_t size;
+    uint64_t size = 0;
     status = pnx__file_open(dir_fd, name, O_RDWR, &ledger->fd, &size, err);
     if (status == PNX_OK)
         status = go_on(ledger, size, view, err);

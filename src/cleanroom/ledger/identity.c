@@ -250,8 +250,8 @@ static pnx_status find_by_start(const struct pnx__identity *identity, int *ret, 
 
 pnx_status pnx__identity_pidfd(const struct pnx__identity *identity, int *ret_pidfd, pnx_error *err)
 {
-    pnx_id boot;
-    uint64_t here;
+    pnx_id boot = PNX_ID_NONE;
+    uint64_t here = 0;
     pnx_status status = pnx__boot_id(&boot, err);
     if (status == PNX_OK && !pnx_id_equal(boot, identity->boot))
         return pnx_fail(err, PNX_EALREADY, "process %d lived before this machine was started",

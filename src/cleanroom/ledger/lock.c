@@ -61,7 +61,7 @@ static pnx_status busy(int dir_fd, const char *name, pnx_status code, pnx_error 
 pnx_status pnx__ledger_try_lock(int dir_fd, const char *name, int *ret_fd, pnx_error *err)
 {
     for (;;) {
-        int fd;
+        int fd = -1;
         pnx_status status = open_checked(dir_fd, name, &fd, err);
         if (status)
             return status;
@@ -133,7 +133,7 @@ pnx_status pnx__ledger_lock(int dir_fd, const char *name, pnx_time deadline, int
         pnx_status status = pnx__ledger_try_lock(dir_fd, name, ret_fd, err);
         if (status != PNX_EBUSY)
             return status;
-        int fd, pidfd;
+        int fd = -1, pidfd = -1;
         status = open_checked(dir_fd, name, &fd, err);
         if (status)
             return status;

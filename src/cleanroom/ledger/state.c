@@ -96,7 +96,7 @@ static void trim_slashes(char *path)
 pnx_status pnx__state_open(int *ret_fd, char *ret_path, size_t size, pnx_error *err)
 {
     char path[4096];
-    int fd;
+    int fd = -1;
     pnx_status status = choose_path(path, sizeof path, err);
     if (status)
         return status;

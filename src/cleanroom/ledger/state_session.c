@@ -69,7 +69,7 @@ static pnx_status make_and_lock(int sessions, const char *name, int *ret_fd, pnx
 pnx_status pnx__state_session_create(int state_fd, pnx_id id, int *ret_dir_fd, pnx_error *err)
 {
     char name[PNX_ID_TEXT_SIZE], path[PNX__PATH_SIZE];
-    int sessions;
+    int sessions = -1;
     pnx_status status = open_sessions(state_fd, true, &sessions, err);
     if (status)
         return status;
@@ -89,7 +89,7 @@ pnx_status pnx__state_session_create(int state_fd, pnx_id id, int *ret_dir_fd, p
 pnx_status pnx__state_session_open(int state_fd, pnx_id id, int *ret_dir_fd, pnx_error *err)
 {
     char name[PNX_ID_TEXT_SIZE];
-    int sessions;
+    int sessions = -1;
     pnx_status status = open_sessions(state_fd, false, &sessions, err);
     if (status)
         return status;
@@ -135,7 +135,7 @@ static bool visit_name(int sessions, const char *name, void *context)
     char canonical[PNX_ID_TEXT_SIZE];
     if (pnx_id_parse(name, &id, NULL) != PNX_OK || strcmp(pnx_id_format(id, canonical), name) != 0)
         return true;
-    int fd;
+    int fd = -1;
     pnx_error problem = {0};
     pnx_status status = pnx__directory_open(sessions, name, false, &fd, &problem);
     if (status == PNX_ENOTFOUND) /* over, meanwhile */
@@ -150,7 +150,7 @@ static bool visit_name(int sessions, const char *name, void *context)
 pnx_status pnx__state_each_session(int state_fd, pnx__state_visit_fn visit, void *context,
                                    pnx_error *err)
 {
-    int sessions, error;
+    int sessions = -1, error = 0;
     pnx_error missing = {0};
     pnx_status status = open_sessions(state_fd, false, &sessions, &missing);
     if (status == PNX_ENOTFOUND)
@@ -268,7 +268,7 @@ static pnx_status empty(int dir_fd, pnx_error *err)
 pnx_status pnx__state_session_remove(int state_fd, pnx_id id, pnx_error *err)
 {
     char name[PNX_ID_TEXT_SIZE], path[PNX__PATH_SIZE];
-    int sessions, dir;
+    int sessions = -1, dir = -1;
     pnx_status status = open_sessions(state_fd, false, &sessions, err);
     if (status)
         return status == PNX_ENOTFOUND ? PNX_EALREADY : status;

@@ -205,7 +205,7 @@ static pnx_status finish(struct builder *builder, const struct pnx__ledger_scan 
                          struct pnx__ledger_view *view, pnx_error *err)
 {
     const struct pnx__ledger_header *header = &scan->header;
-    pnx_id boot_here;
+    pnx_id boot_here = PNX_ID_NONE;
     pnx_status status = pnx__boot_id(&boot_here, err);
     if (status)
         return status;
@@ -252,8 +252,8 @@ static void builder_done(struct builder *builder)
 static pnx_status scan_name(int dir_fd, const char *name, pnx__ledger_visit_fn visit, void *context,
                             struct builder *builder, struct pnx__ledger_scan *scan, pnx_error *err)
 {
-    int fd;
-    uint64_t size;
+    int fd = -1;
+    uint64_t size = 0;
     pnx_status status = pnx__file_open(dir_fd, name, O_RDONLY, &fd, &size, err);
     if (status)
         return status;
