@@ -37,6 +37,7 @@ enum pnx__fault {
     PNX__FAULT_RANDOM,      /**< pnx__random64: no getrandom(2) */
     PNX__FAULT_WIPEONFORK,  /**< fork.c: a kernel without MADV_WIPEONFORK */
     PNX__FAULT_ATFORK,      /**< fork.c: pthread_atfork has no memory */
+    PNX__FAULT_SLEEP,       /**< no call: a worker is about to say that it sleeps; see notify.c */
     PNX__FAULT_COUNT
 };
 

@@ -38,7 +38,7 @@ void pnx_json_string(FILE *out, const char *text)
 
 /* ---- statistics ------------------------------------------------------------------------------ */
 
-static void write_counts(FILE *out, const pnx_counts *c)
+void pnx__out_json_counts(FILE *out, const pnx_counts *c)
 {
     const struct {
         const char *key;
@@ -70,7 +70,7 @@ static void write_by_priority(FILE *out, const pnx_counts counts[PNX_PRIORITY_CO
 {
     for (pnx_priority p = 0; p < PNX_PRIORITY_COUNT; p++) {
         fprintf(out, "%s\"%s\":", p ? "," : "{", pnx_priority_name(p));
-        write_counts(out, &counts[p]);
+        pnx__out_json_counts(out, &counts[p]);
     }
     putc('}', out);
 }
@@ -83,7 +83,7 @@ static void write_kinds(FILE *out, const pnx_stats *stats)
         fputs(i ? ",{\"name\":" : "{\"name\":", out);
         pnx_json_string(out, kind->name);
         fputs(",\"counts\":", out);
-        write_counts(out, &kind->counts);
+        pnx__out_json_counts(out, &kind->counts);
         fputs(",\"by_priority\":", out);
         write_by_priority(out, kind->by_priority);
         putc('}', out);
@@ -130,7 +130,7 @@ pnx_status pnx_stats_write_json(const pnx_stats *stats, FILE *out, pnx_error *er
     fputs("{\"registry\":", out);
     pnx_json_string(out, stats->registry);
     fprintf(out, ",\"time_ns\":%" PRId64 ",\"total\":", stats->time);
-    write_counts(out, &stats->total);
+    pnx__out_json_counts(out, &stats->total);
     fputs(",\"by_priority\":", out);
     write_by_priority(out, stats->by_priority);
     write_kinds(out, stats);

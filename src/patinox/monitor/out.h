@@ -6,7 +6,7 @@
 #ifndef PNX_MONITOR_OUT_H
 #define PNX_MONITOR_OUT_H
 
-#include <patinox/base.h>
+#include <patinox/monitor.h>
 #include <stdio.h>
 
 /** U+FFFD REPLACEMENT CHARACTER: stands for a byte that is not UTF-8. */
@@ -20,6 +20,9 @@ size_t pnx__out_character(const char *text);
 
 /** `billionths` / 10^9 as a decimal with nine digits: nanoseconds as seconds, shares as shares. */
 void pnx__out_decimal(FILE *out, uint64_t billionths);
+
+/** The account as one JSON object; its keys are the names of the fields. In json.c. */
+void pnx__out_json_counts(FILE *out, const pnx_counts *counts);
 
 /** Flushes. PNX_EFAILED, "cannot write `what`", when this or anything written before failed. */
 PNX_MUST_CHECK pnx_status pnx__out_finish(FILE *out, const char *what, pnx_error *err);

@@ -4,9 +4,6 @@
  */
 #include "registry/internal.h"
 
-static const pnx_priority priority_of_rank[PNX_PRIORITY_COUNT] = {PNX_LOW, PNX_NORMAL, PNX_HIGH,
-                                                                  PNX_CRITICAL};
-
 void pnx__tell_slow(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
                     pnx_status status, pnx_time time, pnx_duration queued, pnx_duration ran)
 {
@@ -21,7 +18,7 @@ void pnx__tell_slow(struct pnx_registry *registry, pnx_event_type type, const pn
         event.id = about->id;
         event.kind = about->kind->kind;
         event.site = about->site;
-        event.priority = priority_of_rank[pnx__rank_of(about->word)];
+        event.priority = pnx__priority_of(about->word);
         event.reason = pnx__reason_of(about->word);
         event.attempt = pnx__attempt_of(about->word);
     }

@@ -103,6 +103,13 @@ static inline unsigned pnx__rank_of(uint64_t word)
 {
     return (unsigned)((word & PNX__RANK) >> PNX__RANK_SHIFT);
 }
+/* What pnx_priority_rank made of it. */
+static inline pnx_priority pnx__priority_of(uint64_t word)
+{
+    static const pnx_priority of_rank[PNX_PRIORITY_COUNT] = {PNX_LOW, PNX_NORMAL, PNX_HIGH,
+                                                             PNX_CRITICAL};
+    return of_rank[pnx__rank_of(word)];
+}
 static inline pnx_reason pnx__reason_of(uint64_t word)
 {
     return (pnx_reason)((word & PNX__REASON) >> PNX__REASON_SHIFT);
@@ -548,6 +555,9 @@ void pnx__slot_give_slow(struct pnx_registry *registry, pnx__thread *thread, pnx
 void pnx__slot_give_shared(struct pnx_registry *registry, pnx__slot *slot);
 /* As pnx__slot_give, but with no lock and no allocation, for drops. */
 void pnx__slot_give_at_once(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot);
+/* True: every slot that was ever used is free, or kept for the report. False: perhaps not. To be
+ * asked when nobody uses the registry any more. */
+bool pnx__table_idle(struct pnx_registry *registry);
 void pnx__table_done(struct pnx_registry *registry);
 pnx__magazine *pnx__magazine_exchange(struct pnx_registry *registry, pnx__magazine *empty);
 void pnx__magazine_return(struct pnx_registry *registry, pnx__magazine *magazine);

@@ -102,6 +102,8 @@ void pnx__scanning_enter(struct pnx_registry *registry)
 
 void pnx__worker_sleep(struct pnx_registry *registry)
 {
+    /* For tests: what is queued right here calls nobody, and only the look below can find it. */
+    (void)pnx__fails(PNX__FAULT_SLEEP);
     atomic_fetch_sub_explicit(&registry->idle, PNX__IDLE_ONE_SCANNING - 1, memory_order_seq_cst);
     const bool work = pnx__work_visible(registry);
     uint32_t idle = atomic_load_explicit(&registry->idle, memory_order_seq_cst);

@@ -98,7 +98,25 @@ static void note_status(pnx__slot *slot, pnx_status status)
     atomic_store_explicit(&slot->span_or_status, (uint32_t)status, memory_order_relaxed);
 }
 
-/* RUNNING → WAITING, with a timer. False: the word has changed meanwhile. */
+/* RUNNING → WAITING or QUEUED: back upstream, and so counted under the dispatch lock (account.c).
+ * False: the word is not `current` any more. `*ret_more`: another one of its kind may run now. */
+static bool go_back(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
+                    const pnx__about *about, uint64_t current, uint64_t next, pnx_status status,
+                    pnx__count count, bool *ret_more)
+{
+    pthread_mutex_lock(&registry->dispatch);
+    const bool won = atomic_compare_exchange_strong_explicit(
+        &slot->word, &current, next, memory_order_acq_rel, memory_order_relaxed);
+    if (won) {
+        note_status(slot, status);
+        pnx__account(thread, about->kind, count);
+        *ret_more = (current & PNX__CAPPED) != 0 && pnx__uncap(registry, about->kind);
+    }
+    pthread_mutex_unlock(&registry->dispatch);
+    return won;
+}
+
+/* With a timer. False: the word has changed meanwhile. */
 static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                        const pnx__about *about, uint64_t current, pnx_status status, uint64_t flags)
 {
@@ -107,17 +125,8 @@ static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__
     bool more = false;
     if ((current & PNX__TIMER) != 0)
         pnx__timer_cancel(registry, slot); /* of an expiry, or of a pending attempt */
-    pthread_mutex_lock(&registry->dispatch);
-    if (!atomic_compare_exchange_strong_explicit(&slot->word, &current, next, memory_order_acq_rel,
-                                                 memory_order_relaxed)) {
-        pthread_mutex_unlock(&registry->dispatch);
+    if (!go_back(registry, thread, slot, about, current, next, status, PNX__N_RETRIED, &more))
         return false;
-    }
-    note_status(slot, status);
-    pnx__account(thread, about->kind, PNX__N_RETRIED);
-    if ((current & PNX__CAPPED) != 0)
-        more = pnx__uncap(registry, about->kind);
-    pthread_mutex_unlock(&registry->dispatch);
     if ((flags & PNX__TIMED_OUT) != 0)
         tell_late(registry, thread, about);
     pnx__tell(registry, PNX_EVENT_RETRIED, slot, next, status);
@@ -131,7 +140,7 @@ static bool go_waiting(struct pnx_registry *registry, pnx__thread *thread, pnx__
     return true;
 }
 
-/* RUNNING → QUEUED for the fallback. False: the word has changed meanwhile. */
+/* For the fallback. False: the word has changed meanwhile. */
 static bool go_fallback(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,
                         const pnx__about *about, uint64_t current, pnx_status status,
                         uint64_t flags)
@@ -139,17 +148,8 @@ static bool go_fallback(struct pnx_registry *registry, pnx__thread *thread, pnx_
     uint64_t next = pnx__with_state(current, PNX_QUEUED) | PNX__FALLBACK;
     next = (next & ~(uint64_t)(PNX__PENDING | PNX__CAPPED | PNX__TIMED_OUT)) | flags;
     bool more = false;
-    pthread_mutex_lock(&registry->dispatch);
-    if (!atomic_compare_exchange_strong_explicit(&slot->word, &current, next, memory_order_acq_rel,
-                                                 memory_order_relaxed)) {
-        pthread_mutex_unlock(&registry->dispatch);
+    if (!go_back(registry, thread, slot, about, current, next, status, PNX__N_FELL_BACK, &more))
         return false;
-    }
-    note_status(slot, status);
-    pnx__account(thread, about->kind, PNX__N_FELL_BACK);
-    if ((current & PNX__CAPPED) != 0)
-        more = pnx__uncap(registry, about->kind);
-    pthread_mutex_unlock(&registry->dispatch);
     if ((flags & PNX__TIMED_OUT) != 0)
         tell_late(registry, thread, about);
     if ((next & PNX__TIMER) != 0)

@@ -140,6 +140,8 @@ pnx_status pnx_registry_create(const pnx_config *config, pnx_registry **ret, pnx
 static size_t count_held(struct pnx_registry *registry)
 {
     size_t held = 0;
+    if (pnx__table_idle(registry))
+        return 0; /* no need to look at every slot */
     const uint32_t chunks = atomic_load_explicit(&registry->chunk_count, memory_order_acquire);
     for (uint32_t index = 0; index < chunks << PNX__CHUNK_BITS; index++) {
         const pnx_state state = pnx__state_of(

@@ -148,9 +148,14 @@ pnx_status pnx__report_fill(struct pnx_registry *registry, pnx_report *report)
 {
     (void)snprintf(report->registry, sizeof report->registry, "%s", registry->name);
     pnx_registry_counts(registry, &report->counts);
-    const size_t room = count_survivors(registry);
     report->survivor_count = 0;
-    report->survivors = room == 0 ? NULL : pnx__alloc(room * sizeof *report->survivors);
+    report->survivors = NULL;
+    const pnx_counts *c = &report->counts;
+    if (c->live + c->queued + c->running + c->waiting + c->failed + c->abandoned == 0)
+        return PNX_OK; /* no need to look at every slot */
+    const size_t room = count_survivors(registry);
+    if (room > 0)
+        report->survivors = pnx__alloc(room * sizeof *report->survivors);
     if (room > 0 && report->survivors == NULL) {
         report->incomplete = true;
         return PNX_ENOMEM;

@@ -476,41 +476,13 @@ static void json_survivor(FILE *out, const pnx_survivor *survivor)
     putc('}', out);
 }
 
-static void json_counts(FILE *out, const pnx_counts *c)
-{
-    const struct {
-        const char *key;
-        uint64_t value;
-    } fields[] = {
-        {"registered", c->registered},
-        {"live", c->live},
-        {"queued", c->queued},
-        {"running", c->running},
-        {"waiting", c->waiting},
-        {"done", c->done},
-        {"failed", c->failed},
-        {"abandoned", c->abandoned},
-        {"taken", c->taken},
-        {"retried", c->retried},
-        {"timed_out", c->timed_out},
-        {"fallbacks", c->fallbacks},
-        {"late", c->late},
-        {"schedule_failed", c->schedule_failed},
-        {"leaked", c->leaked},
-    };
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        fprintf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "{", fields[i].key, fields[i].value);
-    }
-    putc('}', out);
-}
-
 pnx_status pnx_report_write_json(const pnx_report *report, FILE *out, pnx_error *err)
 {
     flockfile(out);
     fputs("{\"registry\":", out);
     pnx_json_string(out, report->registry);
     fputs(",\"counts\":", out);
-    json_counts(out, &report->counts);
+    pnx__out_json_counts(out, &report->counts);
     fprintf(out, ",\"released\":%" PRIu64 ",\"leaked\":%" PRIu64 ",\"took_ns\":%" PRId64,
             report->released, report->leaked, report->took);
     fprintf(out, ",\"deadline_hit\":%s,\"incomplete\":%s,\"threads_left\":%u",

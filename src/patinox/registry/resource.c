@@ -198,9 +198,6 @@ pnx_state pnx_registry_state(pnx_registry *registry, pnx_id id)
     return (word & PNX__TICK) != 0 ? PNX_LIVE : pnx__state_of(word);
 }
 
-static const pnx_priority priority_of_rank[PNX_PRIORITY_COUNT] = {PNX_LOW, PNX_NORMAL, PNX_HIGH,
-                                                                  PNX_CRITICAL};
-
 /* Of a live one with a timer. Relaxed, as all that read_info reads. */
 static pnx_time expires(const pnx__slot *slot, uint64_t word)
 {
@@ -222,7 +219,7 @@ static bool read_info(pnx_registry *registry, pnx__slot *slot, uint64_t word, pn
         .id = pnx__id_of(registry, slot, word),
         .kind = kind->kind,
         .state = (word & PNX__TICK) != 0 ? PNX_LIVE : pnx__state_of(word),
-        .priority = priority_of_rank[pnx__rank_of(word)],
+        .priority = pnx__priority_of(word),
         .reason = pnx__reason_of(word),
         .created = atomic_load_explicit(&slot->created, memory_order_relaxed),
         .expires = PNX_FOREVER,

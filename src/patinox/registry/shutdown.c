@@ -39,6 +39,8 @@ static uint64_t each_in(struct pnx_registry *registry, pnx_state state, slot_fn 
     return count;
 }
 
+/* Asks for the release of what is live, or ticks just now: between the two it may change at any
+ * moment, but not behind the back of this one compare and swap. True: it has leaked. */
 static bool leak(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
 {
     /* What the registry keeps for itself, to tick, leaks nothing when it ends. */
@@ -46,13 +48,6 @@ static bool leak(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
     return pnx__schedule(registry, pnx__thread_get(registry), slot, &word, PNX_SHUTDOWN, -1,
                          flags) &&
            flags != 0;
-}
-
-static bool stop_tick(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
-{
-    if ((word & PNX__TICK) != 0)
-        (void)pnx__schedule(registry, pnx__thread_get(registry), slot, &word, PNX_SHUTDOWN, -1, 0);
-    return false;
 }
 
 static bool retry_now(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
@@ -81,6 +76,30 @@ static bool give_up_waiting(struct pnx_registry *registry, pnx__slot *slot, uint
     (void)word;
     pnx__abandon_waiting(registry, slot);
     return true;
+}
+
+/* What the account says nobody has is not looked for: the workers are at the slots meanwhile, and
+ * would wait for each line that was looked at. Answers how many leaked. */
+static uint64_t begin_releases(struct pnx_registry *registry, pnx_live_policy live)
+{
+    pnx_counts counts;
+    uint64_t leaked = 0;
+    pnx_registry_counts(registry, &counts);
+    if (counts.live + counts.waiting == 0)
+        return 0;
+    const uint32_t chunks = atomic_load_explicit(&registry->chunk_count, memory_order_acquire);
+    for (uint32_t index = 0; index < chunks << PNX__CHUNK_BITS; index++) {
+        pnx__slot *slot = pnx__slot_at(registry, index);
+        const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+        const pnx_state state = pnx__state_of(word);
+        if ((word & PNX__TICK) != 0 && (state == PNX_QUEUED || state == PNX_RUNNING))
+            leaked += leak(registry, slot, word);
+        else if (state == PNX_LIVE && live == PNX_LIVE_RELEASE)
+            leaked += leak(registry, slot, word);
+        else if (state == PNX_WAITING)
+            pnx__retry_due(registry, slot);
+    }
+    return leaked;
 }
 
 static void set_phase(struct pnx_registry *registry, enum pnx__phase phase)
@@ -148,12 +167,7 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
     if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
         pnx__tell_slow(registry, PNX_EVENT_SHUTDOWN_BEGIN, NULL, PNX_OK, begin, -1, -1);
     set_phase(registry, PNX__DRAINING);
-    /* Ticks first: those that run now must not find their way back to live behind our back. */
-    each_in(registry, PNX_QUEUED, stop_tick);
-    each_in(registry, PNX_RUNNING, stop_tick);
-    if (options->live == PNX_LIVE_RELEASE)
-        report->leaked = each_in(registry, PNX_LIVE, leak);
-    each_in(registry, PNX_WAITING, retry_now);
+    report->leaked = begin_releases(registry, options->live);
 
     if (!drained(registry, grace_over)) {
         report->deadline_hit = true;

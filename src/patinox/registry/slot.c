@@ -186,6 +186,36 @@ void pnx__magazine_return(struct pnx_registry *registry, pnx__magazine *magazine
     pthread_mutex_unlock(&registry->depot_lock);
 }
 
+static uint64_t count_magazines(const pnx__magazine *stack)
+{
+    uint64_t count = 0;
+    for (; stack != NULL; stack = stack->next)
+        count += stack->count;
+    return count;
+}
+
+bool pnx__table_idle(struct pnx_registry *registry)
+{
+    pthread_mutex_lock(&registry->dispatch);
+    uint64_t count = registry->kept_count;
+    pnx__list_foreach(node, &registry->threads)
+    {
+        const pnx__thread *thread = pnx__container_of(node, pnx__thread, node);
+        count += (uint64_t)thread->loaded->count + thread->spare->count;
+    }
+    pthread_mutex_unlock(&registry->dispatch);
+    pthread_mutex_lock(&registry->depot_lock);
+    take_spilled(registry);
+    count += count_magazines(registry->depot_full);
+    for (const pnx__slot *slot = registry->depot_loose; slot != NULL; count++) {
+        pnx__link *next = atomic_load_explicit(&slot->link.next, memory_order_relaxed);
+        slot = next != NULL ? pnx__slot_of_link(next) : NULL;
+    }
+    const bool idle = count == registry->slots_used;
+    pthread_mutex_unlock(&registry->depot_lock);
+    return idle;
+}
+
 static void magazines_free(pnx__magazine *stack)
 {
     while (stack != NULL) {
