@@ -87,6 +87,11 @@ static void add(pnx_session_report *report, const struct thing *thing)
         abort();
 }
 
+static bool is_gone(pnx_fate fate)
+{
+    return fate == PNX_FATE_REMOVED || fate == PNX_FATE_ALREADY_GONE || fate == PNX_FATE_GONE_LATE;
+}
+
 static void count(pnx_session_report *report, const char *kind, pnx_fate fate, uint64_t more)
 {
     pnx_outcome outcome = {.fate = fate, .verified = fate == PNX_FATE_REMOVED};
@@ -275,8 +280,9 @@ pnx_session_report sample_hostile(void)
     report.cleaned_by = report.tier_name;
     snprintf(report.tier_reason, sizeof report.tier_reason, "%s", bad);
     for (int fate = 0; fate < PNX_FATE_COUNT; fate++)
-        add(&report, &(struct thing){report.tier_name, report.tier_name, bad, bad, FOUND,
-                                     (pnx_fate)fate, bad, 100, 1430, 1});
+        add(&report,
+            &(struct thing){report.tier_name, report.tier_name, bad, bad, FOUND, (pnx_fate)fate,
+                            bad, 100, is_gone((pnx_fate)fate) ? 1430 : -1, 1});
     add(&report, &(struct thing){"process", NULL, bad, bad, FOUND, PNX_FATE_STUCK, bad, 1, -1, 0});
     add_extras(&report);
     for (size_t i = 0; i < 2; i++) {
