@@ -105,9 +105,18 @@ pnx_status pnx_engine_top(pnx_engine *engine, const char *container, const pnx_c
 pnx_status pnx_engine_changes(pnx_engine *engine, const char *container, const pnx_call *call,
                               json_t **ret, pnx_error *err)
 {
-    pnx_status status = ask(engine, "/containers/%s/changes", container, call, ret, err);
-    return status == PNX_OK ? PNX_OK
-                            : pnx_wrap(err, status, "cannot list the changes of %s", container);
+    json_t *changes = NULL;
+    pnx_status status = ask(engine, "/containers/%s/changes", container, call, &changes, err);
+    if (status != PNX_OK)
+        return pnx_wrap(err, status, "cannot list the changes of %s", container);
+    if (!json_is_array(changes)) { /* null: there are none */
+        json_decref(changes);
+        changes = json_array();
+    }
+    if (!changes)
+        return pnx__docker_no_memory(err);
+    *ret = changes;
+    return PNX_OK;
 }
 
 /* ---- networks -------------------------------------------------------------------------------- */

@@ -271,11 +271,11 @@ static pnx_status status_of(long http, const char *message)
         const char *text;
         pnx_status status;
     } known[] = {
-        {"has active endpoints", PNX_EBUSY},    {"being used", PNX_EBUSY},
-        {"already exists", PNX_EBUSY},          {"already in use", PNX_EBUSY},
-        {"device or resource busy", PNX_EBUSY}, {"no such container", PNX_ENOTFOUND},
-        {"no such volume", PNX_ENOTFOUND},      {"network not found", PNX_ENOTFOUND},
-        {"image not known", PNX_ENOTFOUND},
+        {"has active endpoints", PNX_EBUSY},     {"being used", PNX_EBUSY},
+        {"already exists", PNX_EBUSY},           {"already in use", PNX_EBUSY},
+        {"container state improper", PNX_EBUSY}, {"device or resource busy", PNX_EBUSY},
+        {"no such container", PNX_ENOTFOUND},    {"no such volume", PNX_ENOTFOUND},
+        {"network not found", PNX_ENOTFOUND},    {"image not known", PNX_ENOTFOUND},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strstr(message, known[i].text))
@@ -318,7 +318,8 @@ pnx_status pnx__docker_json_of(const struct pnx__docker_exchange *exchange, json
         *ret = NULL;
         return PNX_OK;
     }
-    json_t *json = json_loadb(exchange->answer, exchange->answer_size, JSON_ALLOW_NUL, &wrong);
+    json_t *json = json_loadb(exchange->answer, exchange->answer_size,
+                              JSON_ALLOW_NUL | JSON_DECODE_ANY, &wrong);
     if (!json && json_error_code(&wrong) == json_error_out_of_memory)
         return pnx__docker_no_memory(err);
     if (!json)

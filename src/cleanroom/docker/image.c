@@ -25,8 +25,10 @@ struct progress {
 
 static void take_id(struct progress *progress, const char *id)
 {
-    if (strncmp(id, "sha256:", 7) == 0 && strlen(id) < sizeof progress->id)
-        snprintf(progress->id, sizeof progress->id, "%s", id);
+    if (strncmp(id, "sha256:", 7) == 0)
+        id += 7;
+    if (strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64)
+        snprintf(progress->id, sizeof progress->id, "sha256:%s", id); /* Podman leaves that away */
 }
 
 static bool visit_progress(json_t *json, void *context)
@@ -69,7 +71,22 @@ static pnx_status follow(pnx_engine *engine, char *path, int fd, struct progress
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-/* A word of a Dockerfile, in the quotes of JSON, in which "$" would be a variable. */
+/* A word of a Dockerfile: in quotes where it needs them, for Podman takes quotes for part of it. */
+static void put_word(FILE *out, const char *word)
+{
+    bool plain = *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                             "0123456789._-:/+,@")];
+    if (!plain)
+        putc('"', out);
+    for (const char *at = word; *at; at++) {
+        if (strchr("\"\\$", *at))
+            putc('\\', out);
+        putc(*at == '\n' ? ' ' : *at, out);
+    }
+    if (!plain)
+        putc('"', out);
+}
+
 static bool append_label(json_t *changes, const char *key, const char *value)
 {
     char *line = NULL;
@@ -78,15 +95,9 @@ static bool append_label(json_t *changes, const char *key, const char *value)
     if (!out)
         return false;
     fputs("LABEL ", out);
-    for (int i = 0; i < 2; i++) {
-        fputs(i ? "=\"" : "\"", out);
-        for (const char *at = i ? value : key; *at; at++) {
-            if (strchr("\"\\$", *at))
-                putc('\\', out);
-            putc(*at == '\n' ? ' ' : *at, out);
-        }
-        putc('"', out);
-    }
+    put_word(out, key);
+    putc('=', out);
+    put_word(out, value);
     bool good = fclose(out) == 0 && json_array_append_new(changes, json_string(line)) == 0;
     free(line);
     return good;
@@ -142,16 +153,14 @@ static void split_name(const char *name, char *ret_repository, size_t size, cons
 static pnx_status import(pnx_engine *engine, const struct pnx__image *image,
                          struct progress *progress, const struct pnx__limit *limit, pnx_error *err)
 {
-    char repository[256], *path;
-    const char *tag;
+    char *path;
     int fd;
-    split_name(image->name, repository, sizeof repository, &tag);
     pnx_status status = pnx__docker_tar_open(image->from, limit, &fd, err);
     if (status != PNX_OK)
         return status;
     json_t *changes = all_changes(image);
-    status = changes ? pnx__docker_path(&path, err, "/images/create?fromSrc=-&repo=%s&tag=%s",
-                                        repository, tag)
+    /* The tag within the name: Podman takes no other. */
+    status = changes ? pnx__docker_path(&path, err, "/images/create?fromSrc=-&repo=%s", image->name)
                      : pnx__docker_no_memory(err);
     if (status == PNX_OK)
         status = path_with_changes(&path, path, changes, err);
@@ -195,7 +204,9 @@ static pnx_status commit(pnx_engine *engine, const struct pnx__image *image,
     json_decref(changes);
     if (status != PNX_OK)
         return status;
-    status = pnx__docker_request(engine, "POST", path, NULL, limit, &answer, err);
+    json_t *body = json_object(); /* Podman wants one */
+    status = pnx__docker_request(engine, "POST", path, body, limit, &answer, err);
+    json_decref(body);
     free(path);
     if (status == PNX_OK)
         take_id(progress, pnx__docker_json_text(answer, "Id"));

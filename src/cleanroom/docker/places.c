@@ -128,24 +128,31 @@ static void not_there(struct place *place, const char *reason)
 }
 
 /* As Docker's own clients have it: certificates mean TLS, DOCKER_TLS_VERIFY that they are checked;
- * it alone means the certificates of ~/.docker. */
+ * it alone means the certificates of ~/.docker. Empty: no TLS. Answers whether they are checked. */
+static bool find_certificates(char *ret_directory, size_t size)
+{
+    const char *directory = variable("DOCKER_CERT_PATH");
+    bool verify = variable("DOCKER_TLS_VERIFY") != NULL;
+    if (directory)
+        copy(ret_directory, size, directory);
+    else if (verify)
+        pnx__docker_directory(ret_directory, size);
+    return verify;
+}
+
 static void look_into_environment(struct place *place)
 {
-    const char *host = variable("DOCKER_HOST"), *directory = variable("DOCKER_CERT_PATH");
+    const char *host = variable("DOCKER_HOST");
     copy(place->source, sizeof place->source, "DOCKER_HOST");
     if (!host) {
         not_there(place, "not set");
         return;
     }
     place->set = true;
-    place->verify = variable("DOCKER_TLS_VERIFY") != NULL;
     copy(place->host, sizeof place->host, host);
     if (strlen(host) >= sizeof place->host)
         not_there(place, "too long");
-    if (directory)
-        copy(place->directory, sizeof place->directory, directory);
-    else if (place->verify)
-        pnx__docker_directory(place->directory, sizeof place->directory);
+    place->verify = find_certificates(place->directory, sizeof place->directory);
 }
 
 static void look_into_context(struct place *place)
@@ -276,9 +283,10 @@ pnx_status pnx__docker_find(const pnx_engine_config *config, const struct pnx__l
 {
     struct place places[PLACES];
     if (config && config->host) {
-        const char *directory = variable("DOCKER_CERT_PATH");
-        return try_host(config->host, directory, variable("DOCKER_TLS_VERIFY") != NULL, config,
-                        limit, ret, err);
+        char directory[512] = "";
+        bool verify = find_certificates(directory, sizeof directory);
+        return try_host(config->host, directory[0] ? directory : NULL, verify, config, limit, ret,
+                        err);
     }
     gather(places);
     const struct place *decided = try_all(places, config, limit, ret);
