@@ -17,10 +17,14 @@ static bool is_anonymous(const char *name)
     return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
 }
 
-/* A volume that was asked for by name is not the container's own, whatever it is called. */
-static bool is_asked_for(const json_t *about, const char *name)
+/* A volume that was asked for by name is not the container's own, whatever it is called. What was
+ * asked for is in the request, if it was ours; else in what Docker says. Podman says the same of
+ * both sorts, so of a container that somebody else made there, no volume is held to be its own. */
+static bool is_asked_for(const pnx_object *object, const json_t *about, const char *name)
 {
-    const json_t *host = json_object_get(about, "HostConfig");
+    const json_t *host = json_object_get(object->body ? object->body : about, "HostConfig");
+    if (!object->body && pnx_engine_kind_of(object->engine) == PNX_ENGINE_PODMAN)
+        return true;
     size_t i;
     const json_t *one;
     json_array_foreach(json_object_get(host, "Mounts"), i, one)
@@ -47,7 +51,7 @@ static void note_volumes(pnx_object *object, const json_t *about)
     {
         const char *name = pnx__docker_json_text(mount, "Name");
         if (strcmp(pnx__docker_json_text(mount, "Type"), "volume") == 0 && is_anonymous(name) &&
-            !is_asked_for(about, name))
+            !is_asked_for(object, about, name))
             (void)json_array_append_new(volumes, json_string(name));
     }
     if (!volumes)
