@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of src/cleanroom/kind/thing.c and thing_kinds.c, with a sort of things that does as told. */
+/* Tests of src/cleanroom/kind/thing.c and thing_kinds.c, with a sort that does as it is told. */
 #include "keeper.h"
 #include "support.h"
 

@@ -45,10 +45,18 @@ static bool send_request(int fd, const void *request, size_t size)
 
 enum progress { GO_ON, ENDED, FAILED };
 
-static enum progress read_messages(const struct nlmsghdr *message, ssize_t size, message_fn visit,
+/* NLMSG_NEXT and RTA_NEXT without their casts, of which compilers cannot know that they are
+ * aligned. */
+static const void *after(const void *at, size_t length, ssize_t *left)
+{
+    *left -= (ssize_t)length;
+    return (const char *)at + length;
+}
+
+static enum progress read_messages(const struct nlmsghdr *message, ssize_t left, message_fn visit,
                                    void *context)
 {
-    for (; NLMSG_OK(message, (size_t)size); message = NLMSG_NEXT(message, size)) {
+    while (left > 0 && NLMSG_OK(message, (size_t)left)) {
         if (message->nlmsg_type == NLMSG_DONE)
             return ENDED;
         if (message->nlmsg_type == NLMSG_ERROR) {
@@ -58,6 +66,7 @@ static enum progress read_messages(const struct nlmsghdr *message, ssize_t size,
         }
         if (message->nlmsg_type == SOCK_DIAG_BY_FAMILY && !visit(message, context))
             return ENDED;
+        message = after(message, NLMSG_ALIGN(message->nlmsg_len), &left);
     }
     return GO_ON;
 }
@@ -154,10 +163,12 @@ static bool visit_unix(const struct nlmsghdr *message, void *context)
         .state = about->udiag_state,
         .owner = -1,
     };
-    int left = (int)(message->nlmsg_len - NLMSG_LENGTH(sizeof *about));
+    ssize_t left = (ssize_t)(message->nlmsg_len - NLMSG_LENGTH(sizeof *about));
     const struct rtattr *attribute = (const struct rtattr *)(about + 1);
-    for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
+    while (RTA_OK(attribute, left)) {
         read_attribute(attribute, &socket);
+        attribute = after(attribute, RTA_ALIGN(attribute->rta_len), &left);
+    }
     return !socket.length || visit->visit(&socket, visit->context);
 }
 

@@ -44,7 +44,7 @@ static pnx_status open_place(const char *path, struct place *ret, pnx_error *err
 
 static pnx_status find_socket(const char *name, char *ret_identity, size_t size, pnx_error *err)
 {
-    struct place place;
+    struct place place = {.dir = -1};
     pnx_status status = open_place(name, &place, err);
     if (status != PNX_OK)
         return status;
@@ -57,7 +57,7 @@ static pnx_status find_socket(const char *name, char *ret_identity, size_t size,
 static pnx_status remove_socket(const char *name, const char *identity, pnx_time deadline,
                                 pnx_error *err)
 {
-    struct place place;
+    struct place place = {.dir = -1};
     pnx_status status = open_place(name, &place, err);
     if (status != PNX_OK)
         return status == PNX_ENOTFOUND ? PNX_EALREADY : status;
@@ -68,7 +68,7 @@ static pnx_status remove_socket(const char *name, const char *identity, pnx_time
 
 static pnx_status still_socket(const char *name, const char *identity, pnx_error *err)
 {
-    struct place place;
+    struct place place = {.dir = -1};
     pnx_status status = open_place(name, &place, err);
     if (status != PNX_OK)
         return status;
@@ -125,7 +125,7 @@ static pnx_status list_sockets(pnx_thing_visit_fn visit, void *context, pnx_erro
 static pnx_status expect_free(const char *path, pnx_error *err)
 {
     struct pnx__inode inode;
-    struct place place;
+    struct place place = {.dir = -1};
     pnx_status status = open_place(path, &place, err);
     if (status == PNX_ENOTFOUND)
         return pnx_fail(err, PNX_EFAILED, "cannot bind a socket to '%s': %m", path);

@@ -44,15 +44,17 @@ static void identity_of(const struct pnx__sysv_object *object, char ret[IDENTITY
              (unsigned)object->made_by, (int)object->creator);
 }
 
+/* Only what identity_of would write. */
 static bool parse_identity(const char *identity, struct pnx__sysv_object *ret)
 {
-    unsigned key, made_by;
-    char again[IDENTITY_SIZE];
-    *ret = (struct pnx__sysv_object){0};
-    if (sscanf(identity, "%d:%x:%u:%d", &ret->id, &key, &made_by, &ret->creator) != 4)
-        return false;
-    ret->key = (key_t)key;
-    ret->made_by = made_by;
+    char again[IDENTITY_SIZE], *at;
+    *ret = (struct pnx__sysv_object){.id = (int)strtol(identity, &at, 10)};
+    if (*at == ':')
+        ret->key = (key_t)strtoul(at + 1, &at, 16);
+    if (*at == ':')
+        ret->made_by = (uid_t)strtoul(at + 1, &at, 10);
+    if (*at == ':')
+        ret->creator = (pid_t)strtol(at + 1, &at, 10);
     identity_of(ret, again);
     return strcmp(again, identity) == 0;
 }
@@ -101,7 +103,7 @@ static pnx_status find_object(const struct pnx__sysv_sort *sort, const char *nam
 pnx_status pnx__sysv_find(const struct pnx__sysv_sort *sort, const char *name, char *ret_identity,
                           size_t size, pnx_error *err)
 {
-    struct pnx__sysv_object object;
+    struct pnx__sysv_object object = {0};
     pnx_status status = find_object(sort, name, &object, err);
     if (status != PNX_OK)
         return status;

@@ -13,7 +13,7 @@ static int id_of(key_t key)
 static int highest(void)
 {
     struct msginfo info;
-    return msgctl(0, MSG_INFO, (struct msqid_ds *)&info);
+    return msgctl(0, MSG_INFO, (void *)&info);
 }
 
 static int look(int id, struct pnx__sysv_object *ret)

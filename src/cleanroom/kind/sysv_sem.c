@@ -27,7 +27,7 @@ static int highest(void)
 /* Nobody tells who made it: sempid is who used it last. */
 static int look(int id, struct pnx__sysv_object *ret)
 {
-    struct semid_ds about;
+    struct semid_ds about = {0};
     int found = semctl(id, 0, SEM_STAT_ANY, (union semun){.about = &about});
     if (found < 0)
         return -1;

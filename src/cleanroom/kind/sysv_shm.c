@@ -13,7 +13,7 @@ static int id_of(key_t key)
 static int highest(void)
 {
     struct shm_info info;
-    return shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+    return shmctl(0, SHM_INFO, (void *)&info);
 }
 
 /* SHM_STAT_ANY, unlike IPC_STAT, needs no permission: /proc/sysvipc shows the same to everybody. */

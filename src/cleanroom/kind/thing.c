@@ -31,12 +31,16 @@ static pnx_status allocate(const pnx_thing_kind *kind, const char *name, pnx_thi
                            pnx_error *err)
 {
     size_t size = strlen(name) + 1;
-    if (size > PNX_THING_NAME_MAX)
-        return pnx_fail(err, PNX_EINVAL, "the name of a %s is longer than %d bytes", kind->name,
-                        PNX_THING_NAME_MAX - 1);
+    if (size > PNX_THING_NAME_MAX) {
+        pnx_fail(err, PNX_EINVAL, "the name of a %s is longer than %d bytes", kind->name,
+                 PNX_THING_NAME_MAX - 1);
+        return PNX_EINVAL;
+    }
     pnx_thing *thing = calloc(1, sizeof *thing + size);
-    if (!thing)
-        return pnx_fail(err, PNX_ENOMEM, "no memory for the %s '%s'", kind->name, name);
+    if (!thing) {
+        pnx_fail(err, PNX_ENOMEM, "no memory for the %s '%s'", kind->name, name);
+        return PNX_ENOMEM;
+    }
     thing->kind = kind;
     thing->owner = getpid();
     memcpy(thing->name, name, size);
@@ -122,7 +126,7 @@ pnx_status pnx_thing_adopt(const pnx_thing_kind *kind, const char *name, const c
     if (!identity)
         status = kind->find(name, thing->identity, sizeof thing->identity, err);
     else if (strlen(identity) < sizeof thing->identity)
-        strcpy(thing->identity, identity);
+        memcpy(thing->identity, identity, strlen(identity) + 1);
     else
         status =
             pnx_fail(err, PNX_EINVAL, "the identity of the %s '%s' is too long", kind->name, name);
