@@ -31,6 +31,16 @@ typedef struct pnx_cgroup pnx_cgroup;
 PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create(const char *name, pnx_cgroup **ret,
                                                     pnx_error *err);
 
+/**
+ * Takes over one that somebody else made, at `path` (its directory). `identity` is what
+ * pnx_cgroup_identity told; NULL: whatever has that path. PNX_ENOTFOUND: it is gone, or another one
+ * has its path; PNX_EUNSUPPORTED; PNX_ENOMEM; PNX_EFAILED.
+ */
+PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_adopt(const char *path, const char *identity,
+                                                   pnx_cgroup **ret, pnx_error *err);
+/** "device:inode", which tells it from a later one with its path; like snprintf(3). */
+PNX_API int pnx_cgroup_identity(const pnx_cgroup *cgroup, char *buffer, size_t size);
+
 /** Its directory in the file system. */
 PNX_API const char *pnx_cgroup_path(const pnx_cgroup *cgroup);
 /** A descriptor of that directory, for clone3(2); the cgroup's own. */

@@ -12,6 +12,7 @@
 #include <cleanroom/netns.h>
 #include <cleanroom/outcome.h>
 #include <cleanroom/process.h>
+#include <cleanroom/reaper.h>
 #include <cleanroom/report.h>
 #include <cleanroom/session.h>
 #include <cleanroom/shm.h>

@@ -11,13 +11,20 @@
  *     pnx_status clean = pnx_session_close(session, &report, err);
  *     pnx_session_free(session);
  *
- * Order of the clean-up: processes (asked by SIGTERM, killed after the grace), the directory, the
- * cgroup; each seen to be gone before the next begins.
+ * Order of the clean-up: processes (asked by SIGTERM, killed after the grace), then what else the
+ * command left (mounts, block devices, network things, IPC objects), the directory, the cgroup;
+ * each seen to be gone before the next begins.
  *
- * Tiers: at 1 the command's processes are held together by a cgroup. At 0, without the right to
- * make one, they are followed by descent (the process makes itself their subreaper) and by a cookie
- * in their environment, CLEANROOM_SESSION=<id>; one that clears its environment *and* is started by
- * somebody else, such as cron(8), gets away.
+ * Tiers: at 3, as root, every fork on the machine is followed, and who makes what where things
+ * outlive their makers: what belongs to the command is known whatever it does. At 1 the command's
+ * processes are held together by a cgroup. At 0, without the right to make one, they are followed
+ * by descent (the process makes itself their subreaper) and by a cookie in their environment,
+ * CLEANROOM_SESSION=<id>; one that clears its environment *and* is started by somebody else, such
+ * as cron(8), gets away. Tier 2 is 1 or 0 with a pid namespace (isolate).
+ *
+ * Crashes: whatever the session makes is written down in a ledger before it exists, and a small
+ * process, the reaper, watches the one that opened the session. When that dies, however it dies,
+ * the reaper cleans up; when both die, whoever calls pnx_sessions_reap (reaper.h) does.
  *
  * Threads: one thread opens, runs and closes. pnx_session_signal may be called from anywhere.
  * Fork: a child of the calling program does not own its sessions.
@@ -28,6 +35,7 @@
 
 #include <cleanroom/limits.h>
 #include <cleanroom/report.h>
+#include <cleanroom/thing.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -39,22 +47,40 @@ typedef struct pnx_session pnx_session;
 /** No grace at all: kill at once. */
 #define PNX_NO_GRACE ((pnx_duration)-1)
 
+/** What of the session's own things is kept, in spite of the clean-up. Processes always end. */
+typedef enum pnx_keep {
+    PNX_KEEP_NEVER = 0,
+    PNX_KEEP_ON_FAILURE, /**< when the command failed, timed out, or was never seen to end */
+    PNX_KEEP_ALWAYS,
+} pnx_keep;
+
+/** Tier N, in a configuration. */
+#define PNX_TIER(N) ((N) + 1u)
+
 /** How a session works. Zero in a field means its default (in brackets). Texts are copied. */
 typedef struct pnx_session_config {
-    const char *name;      /**< in the report [the last component of argv[0]] */
-    const char *parent;    /**< where the private directory goes [$TMPDIR, else /tmp] */
-    pnx_duration timeout;  /**< for the command [none] */
-    pnx_duration grace;    /**< between SIGTERM and SIGKILL [1 s] */
-    pnx_duration patience; /**< for the whole clean-up, besides the grace [5 min] */
-    size_t listed_max;     /**< processes, and files, that are reported one by one [1000] */
-    bool no_cgroup;        /**< tier 0 even where more can be had */
-    bool owns_children;    /**< nothing else in this process makes children meanwhile: then orphans
+    const char *name;           /**< in the report [the last component of argv[0]] */
+    const char *parent;         /**< where the private directory goes [$TMPDIR, else /tmp] */
+    pnx_duration timeout;       /**< for the command [none] */
+    pnx_duration grace;         /**< between SIGTERM and SIGKILL [1 s] */
+    pnx_duration patience;      /**< for the whole clean-up, besides the grace [5 min] */
+    size_t listed_max;          /**< processes, and files, that are reported one by one [1000] */
+    unsigned tier;              /**< PNX_TIER(0) … PNX_TIER(3): at most this [what can be had] */
+    unsigned tier_required;     /**< less than this number is an error [0] */
+    pnx_keep keep;              /**< the directory, and what else is the session's [never] */
+    const char *tool;           /**< the tool 'cleanroom', executed as the reaper
+                                [$CLEANROOM_TOOL, else where it was installed] */
+    bool no_reaper;             /**< nobody watches: what is left when this process dies stays until
+                                somebody calls pnx_sessions_reap */
+    const char *const *reports; /**< absolute paths that the reaper writes the report to when we
+                                cannot; NULL-terminated [none] */
+    bool owns_children;  /**< nothing else in this process makes children meanwhile: then orphans
                                 that have neither cgroup nor cookie are known to be the command's */
-    pnx_at_exit at_exit;   /**< what becomes of a session that is open when the process exits
+    pnx_at_exit at_exit; /**< what becomes of a session that is open when the process exits
                                 [closed, within two seconds] */
-    unsigned isolate;      /**< flags of pnx_isolate (process.h): what the command has of its own */
-    pnx_limits limits;     /**< of what it may use */
-    bool job_control;      /**< stop when the command is stopped from the terminal, go on with it */
+    unsigned isolate;    /**< flags of pnx_isolate (process.h): what the command has of its own */
+    pnx_limits limits;   /**< of what it may use */
+    bool job_control;    /**< stop when the command is stopped from the terminal, go on with it */
 } pnx_session_config;
 
 /**
@@ -97,6 +123,13 @@ PNX_API pnx_status pnx_session_close(pnx_session *session, pnx_session_report *r
 /** Closes the session, if it is not, and frees it: no handler may use it any more. NULL is fine,
  *  and in a fork child it does nothing. */
 PNX_API void pnx_session_free(pnx_session *session);
+
+/**
+ * Writes down what is made in the session with it (thing.h): what is still there when the session
+ * is closed, or when its process dies, is removed with the rest. Valid while the session is open;
+ * from any thread.
+ */
+PNX_API pnx_keeper pnx_session_keeper(pnx_session *session);
 
 /** Its release closes and frees the session; what could not be removed makes it fail. */
 extern PNX_API const pnx_kind pnx_kind_session;

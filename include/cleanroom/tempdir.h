@@ -40,6 +40,15 @@ typedef struct pnx_tempdir pnx_tempdir;
 PNX_MUST_CHECK PNX_API pnx_status pnx_tempdir_create(const char *parent, const char *name,
                                                      pnx_tempdir **ret, pnx_error *err);
 
+/**
+ * Takes over a directory that another process made by pnx_tempdir_create, at `path`, known by
+ * `identity` (pnx_tempdir_identity; NULL: whatever directory of ours has that path). It is found
+ * under the name that a removal gave it, too. PNX_ENOTFOUND: it is gone; PNX_EINVAL (no absolute
+ * path); PNX_ENOMEM; PNX_EFAILED.
+ */
+PNX_MUST_CHECK PNX_API pnx_status pnx_tempdir_adopt(const char *path, const char *identity,
+                                                    pnx_tempdir **ret, pnx_error *err);
+
 /** Its absolute path (that of `parent` and `name`). Lives as long as the directory. */
 PNX_API const char *pnx_tempdir_path(const pnx_tempdir *dir);
 /** A descriptor of it, which stays the directory's own. */

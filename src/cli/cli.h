@@ -34,4 +34,7 @@ int cli_doctor(int argc, char **argv);
 /** cleanroom run; `argv[0]` is "run". Returns the exit status. */
 int cli_run(int argc, char **argv);
 
+/** cleanroom reaper, which a session starts for itself. */
+int cli_reaper(int argc, char **argv);
+
 #endif

@@ -34,6 +34,8 @@ int main(int argc, char **argv)
         return cli_run(argc - 1, argv + 1);
     if (strcmp(command, "doctor") == 0)
         return cli_doctor(argc - 1, argv + 1);
+    if (strcmp(command, "reaper") == 0)
+        return cli_reaper(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0) {
         printf("cleanroom %s\n", pnx_version());
         return 0;

@@ -132,6 +132,7 @@ int cli_run(int argc, char **argv)
             {
                 .owns_children = true, /* this process does nothing else, … */
                 .job_control = true,   /* … and a shell may be watching it */
+                .tool = "/proc/self/exe",
                 .at_exit = PNX_EXIT_NOTHING,
             },
     };

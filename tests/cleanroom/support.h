@@ -12,6 +12,7 @@
 
 #include <cleanroom/cleanroom.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -48,6 +49,41 @@ static inline bool exists(const char *path)
 {
     struct stat about;
     return lstat(path, &about) == 0;
+}
+
+/**
+ * Sessions have their ledgers in a directory of the test's own, which has to be empty in the end:
+ * to be called by main, and again by a child that became another user.
+ */
+static inline void use_own_state(void)
+{
+    static char path[] = "/tmp/cleanroom-state-XXXXXX";
+    strcpy(path + sizeof path - 7, "XXXXXX");
+    if (!mkdtemp(path) || setenv("CLEANROOM_STATE_DIR", path, 1) != 0)
+        abort();
+}
+
+static inline void remove_files_in(int dir_fd)
+{
+    DIR *dir = fdopendir(dir_fd);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            unlinkat(dir_fd, entry->d_name, 0);
+    closedir(dir);
+}
+
+/** Nothing of a session may be left; reports are. False: something is. */
+static inline bool drop_own_state(void)
+{
+    int state = open(getenv("CLEANROOM_STATE_DIR"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int reports = openat(state, "reports", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (reports >= 0)
+        remove_files_in(reports);
+    unlinkat(state, "reports", AT_REMOVEDIR);
+    bool clean = unlinkat(state, "sessions", AT_REMOVEDIR) == 0 || errno == ENOENT;
+    close(state);
+    return rmdir(getenv("CLEANROOM_STATE_DIR")) == 0 && clean;
 }
 
 /** Without directories that this user may not enter: there, no command is found to be missing. */

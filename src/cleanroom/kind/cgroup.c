@@ -152,6 +152,70 @@ void pnx_cgroup_free(pnx_cgroup *cgroup)
     free(cgroup);
 }
 
+bool pnx__cgroup_is_at_top(const pnx_cgroup *cgroup)
+{
+    return cgroup->below_ours;
+}
+
+/* ---- adopting -------------------------------------------------------------------------------- */
+
+int pnx_cgroup_identity(const pnx_cgroup *cgroup, char *buffer, size_t size)
+{
+    struct stat stat = {0};
+    (void)fstat(cgroup->fd, &stat);
+    return snprintf(buffer, size, "%llx:%llu", (unsigned long long)stat.st_dev,
+                    (unsigned long long)stat.st_ino);
+}
+
+static bool is_identity(const pnx_cgroup *cgroup, const char *identity)
+{
+    char text[48];
+    pnx_cgroup_identity(cgroup, text, sizeof text);
+    return !identity || strcmp(text, identity) == 0;
+}
+
+/* The path of a directory in the file system, as /proc/…/cgroup prints it. */
+static bool hierarchy_of(const struct pnx__cgroup_place *place, const char *dir, char *ret,
+                         size_t size)
+{
+    size_t length = strlen(place->mount);
+    const char *root = strcmp(place->root, "/") == 0 ? "" : place->root;
+    if (strncmp(dir, place->mount, length) != 0 || (dir[length] != '/' && dir[length] != '\0'))
+        return false;
+    return snprintf(ret, size, "%s%s", root, dir + length) < (int)size;
+}
+
+pnx_status pnx_cgroup_adopt(const char *path, const char *identity, pnx_cgroup **ret,
+                            pnx_error *err)
+{
+    struct pnx__cgroup_place place;
+    char parent[PATH_MAX], hierarchy[PATH_MAX];
+    pnx_status status = pnx__cgroup_find_place(&place, err);
+    if (status != PNX_OK)
+        return status;
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path || strlen(slash + 1) > NAME_MAX || !slash[1] ||
+        snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path) >= (int)sizeof parent ||
+        !hierarchy_of(&place, parent, hierarchy, sizeof hierarchy))
+        return pnx_fail(err, PNX_EINVAL, "'%s' is not the path of a cgroup", path);
+    pnx_cgroup *cgroup = allocate(parent, hierarchy, slash + 1);
+    if (!cgroup)
+        return pnx_fail(err, PNX_ENOMEM, "no memory for the cgroup %s", path);
+    char top[PATH_MAX + sizeof "/cleanroom"];
+    snprintf(top, sizeof top, "%s/cleanroom", place.mount);
+    cgroup->below_ours = strcmp(parent, top) == 0;
+    cgroup->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (cgroup->parent >= 0 && open_files(cgroup) && is_identity(cgroup, identity)) {
+        *ret = cgroup;
+        return PNX_OK;
+    }
+    bool gone = errno == ENOENT || errno == ENODEV || cgroup->events >= 0;
+    status = gone ? pnx_fail(err, PNX_ENOTFOUND, "the cgroup %s is gone", path)
+                  : pnx_fail(err, PNX_EFAILED, "cannot open cgroup %s: %m", path);
+    pnx_cgroup_free(cgroup);
+    return status;
+}
+
 /* ---- what lives in it ------------------------------------------------------------------------ */
 
 bool pnx_cgroup_has(const pnx_cgroup *cgroup, pid_t pid)

@@ -19,4 +19,8 @@ pnx_status pnx__cgroup_find_place(struct pnx__cgroup_place *ret, pnx_error *err)
 pnx_status pnx__cgroup_find_v1(const char *controller, struct pnx__cgroup_place *ret,
                                pnx_error *err);
 
+struct pnx_cgroup;
+/** Was it made beneath `cleanroom` at the top of the hierarchy? */
+bool pnx__cgroup_is_at_top(const struct pnx_cgroup *cgroup);
+
 #endif

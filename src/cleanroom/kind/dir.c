@@ -101,6 +101,56 @@ pnx_status pnx_tempdir_create(const char *parent, const char *name, pnx_tempdir 
     return PNX_OK;
 }
 
+/* ---- adopting -------------------------------------------------------------------------------- */
+
+/* Opens `name` in the parent if it is the one: any directory of ours, without an identity. */
+static bool open_adopted(pnx_tempdir *dir, const char *name, const char *identity)
+{
+    struct stat stat;
+    char found[48];
+    dir->fd = pnx__tree_open(dir->parent, name);
+    if (dir->fd < 0)
+        return false;
+    bool known = fstat(dir->fd, &stat) == 0 && S_ISDIR(stat.st_mode);
+    dir->device = stat.st_dev;
+    dir->inode = stat.st_ino;
+    pnx_tempdir_identity(dir, found, sizeof found);
+    if (known && (identity ? strcmp(identity, found) == 0 : stat.st_uid == geteuid())) {
+        snprintf(dir->name, sizeof dir->name, "%s", name);
+        return true;
+    }
+    pnx__close(dir->fd);
+    dir->fd = -1;
+    errno = ENOENT;
+    return false;
+}
+
+pnx_status pnx_tempdir_adopt(const char *path, const char *identity, pnx_tempdir **ret,
+                             pnx_error *err)
+{
+    char parent[PATH_MAX], garbage[NAME_MAX + sizeof GARBAGE];
+    const char *slash = strrchr(path, '/');
+    if (*path != '/' || !is_component(slash + 1) ||
+        snprintf(parent, sizeof parent, "%.*s", slash > path ? (int)(slash - path) : 1, path) >=
+            (int)sizeof parent)
+        return pnx_fail(err, PNX_EINVAL, "'%s' is not the path of a temporary directory", path);
+    pnx_tempdir *dir = allocate(parent, slash + 1);
+    if (!dir)
+        return pnx_fail(err, PNX_ENOMEM, "no memory for the temporary directory %s", path);
+    snprintf(garbage, sizeof garbage, GARBAGE "%s", slash + 1);
+    dir->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir->parent >= 0 && (open_adopted(dir, slash + 1, identity) ||
+                             (errno == ENOENT && open_adopted(dir, garbage, identity)))) {
+        *ret = dir;
+        return PNX_OK;
+    }
+    pnx_status status = errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                            ? pnx_fail(err, PNX_ENOTFOUND, "%s is gone", path)
+                            : pnx_fail(err, PNX_EFAILED, "cannot open %s: %m", path);
+    pnx_tempdir_free(dir);
+    return status;
+}
+
 const char *pnx_tempdir_path(const pnx_tempdir *dir)
 {
     return dir->path;

@@ -15,6 +15,8 @@
  * Daemons have a session of their own, and are not waited for.
  */
 #define SETTLE PNX_MS(50)
+/* Sessions within ours whose supervisor was killed, or has only just ended. */
+#define REAPERS PNX_S(5)
 /* What was killed needs some 0.1 ms per MiB that it had mapped; this is for machines in trouble. */
 #define AFTER_KILL PNX_S(5)
 
@@ -55,13 +57,26 @@ static bool somebody_shares_our_session(const struct pnx__process_set *set)
     return false;
 }
 
+static bool somebody_is_a_reaper(const struct pnx__process_set *set)
+{
+    for (size_t i = 0; i < set->found_count; i++)
+        if (set->found[i].reaper)
+            return true;
+    return false;
+}
+
 /* What goes by itself was not left behind. */
 static void settle(struct pnx__process_set *set)
 {
-    if (set->grace <= 0 || set->hurried || !somebody_shares_our_session(set))
-        return;
-    pnx__set_wait(set, PNX__WAIT_SESSION, after(set->grace < SETTLE ? set->grace : SETTLE));
-    pnx__set_look_again(set);
+    if (set->grace > 0 && !set->hurried && somebody_shares_our_session(set)) {
+        pnx__set_wait(set, PNX__WAIT_SESSION, after(set->grace < SETTLE ? set->grace : SETTLE));
+        pnx__set_look_again(set);
+    }
+    /* Whoever else cleans up in here is better at it than we are: it knows what it made. */
+    if (!set->hurried && somebody_is_a_reaper(set)) {
+        pnx__set_wait(set, PNX__WAIT_REAPERS, after(REAPERS));
+        pnx__set_look_again(set);
+    }
 }
 
 static void ask_member(struct pnx__process_set *set, pid_t pid, bool outside, void *context)

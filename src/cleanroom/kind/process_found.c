@@ -37,6 +37,7 @@ static void describe(struct pnx__found_process *found, const struct pnx__proc_st
     found->orphan = stat->parent == getpid() || stat->parent == 1;
     found->own_session = stat->session != getsid(0);
     found->stopped = stat->state == 'T';
+    found->reaper = strcmp(stat->name, PNX__REAPER_NAME) == 0;
     found->user = stat->user;
     pnx__proc_command(found->pid, found->command, sizeof found->command);
 }

@@ -71,10 +71,17 @@ static bool descends(const struct pnx__process_set *set, pid_t pid)
     return false;
 }
 
+/* Known without asking where it stands: by its cookie, or by who followed it. */
+static bool is_marked(const struct pnx__process_set *set, pid_t pid)
+{
+    return (set->remembers && set->remembers(set->context, pid)) ||
+           pnx__proc_has_environment(pid, set->cookie);
+}
+
 bool pnx__set_has(const struct pnx__process_set *set, pid_t pid)
 {
     return (set->cgroup && pnx_cgroup_has(set->cgroup, pid)) || descends(set, pid) ||
-           pnx__proc_has_environment(pid, set->cookie);
+           is_marked(set, pid);
 }
 
 bool pnx__set_signal(const struct pnx__process_set *set, pid_t pid, const int *signals,
@@ -243,13 +250,21 @@ static void visit_descendant(pid_t pid, void *context)
     visit->depth--;
 }
 
+/* Our own helpers were started by us, as the command was. */
+static bool is_helper(const struct pnx__process_set *set, pid_t pid)
+{
+    struct pnx__proc_stat stat;
+    return set->stranger_count > 0 && pnx__proc_stat(pid, &stat) &&
+           is_stranger(set, pid, stat.start_time);
+}
+
 static void visit_cookie(pid_t pid, void *context)
 {
     struct visit *visit = context;
     struct pnx__process_set *set = visit->set;
     struct pnx__proc_stat stat;
-    if (pid == getpid() || is_command(set, pid) || was_seen(set, pid) ||
-        !pnx__proc_has_environment(pid, set->cookie))
+    if (pid == getpid() || is_command(set, pid) || was_seen(set, pid) || !is_marked(set, pid) ||
+        is_helper(set, pid))
         return;
     if (was_visited(set, pid) || descends(set, pid))
         return;

@@ -8,7 +8,8 @@
  *   - it descends from the command, or from an orphan that came to us as the nearest subreaper,
  *     while `owns_children` says that all our children but the strangers are the command's;
  *   - it descends from the init of the command's pid namespace: none but its own are in there;
- *   - its initial environment holds the cookie.
+ *   - its initial environment holds the cookie;
+ *   - somebody who followed every fork remembers it.
  * Nothing else is ever signalled, and whether it belongs is asked after a pidfd was opened: what is
  * signalled through it cannot be a later process of the same pid.
  */
@@ -20,6 +21,9 @@
 
 #include "kind/procfs.h"
 
+/** What a reaper calls itself. One of a session within ours goes by itself when its work is done. */
+#define PNX__REAPER_NAME "cleanroom-reap"
+
 /** One process that was left behind. */
 struct pnx__found_process {
     pid_t pid, parent;
@@ -28,6 +32,7 @@ struct pnx__found_process {
     bool orphan;           /* whoever started it has ended */
     bool own_session;      /* it called setsid(2), as daemons do */
     bool stopped;
+    bool reaper;        /* of a session within ours */
     bool outside;       /* of the cgroup: it left, or somebody else started it for the command */
     bool asked, killed; /* was sent SIGTERM, SIGKILL */
     char command[128];
@@ -56,6 +61,7 @@ struct pnx__process_set {
     pnx_duration grace;
     int alarm_fd;                 /* when it polls readable … */
     bool (*alarm)(void *context); /* … this is called; true: no more waiting out of politeness */
+    bool (*remembers)(void *context, pid_t pid); /* NULL: nobody followed the forks */
     void *context;
     struct pnx__found_process *found; /* room for found_max */
     size_t found_max;

@@ -4,6 +4,8 @@
 #include "kind/poll.h"
 #include "kind/sys.h"
 
+#include <string.h>
+
 /* Processes that are waited for at a time: descriptors are scarce, the order does not matter. */
 #define WAITED_MAX 256
 
@@ -31,16 +33,33 @@ static bool shares_our_session(pid_t pid)
     return getsid(pid) == getsid(0);
 }
 
+static bool is_reaper(pid_t pid)
+{
+    struct pnx__proc_stat stat;
+    return pnx__proc_stat(pid, &stat) && strcmp(stat.name, PNX__REAPER_NAME) == 0;
+}
+
+static bool is_waited_for(enum pnx__wait how, pid_t pid)
+{
+    return how == PNX__WAIT_SESSION   ? shares_our_session(pid)
+           : how == PNX__WAIT_REAPERS ? is_reaper(pid)
+                                      : true;
+}
+
+static bool is_for_some(enum pnx__wait how)
+{
+    return how == PNX__WAIT_SESSION || how == PNX__WAIT_REAPERS;
+}
+
 static void add_member(struct pnx__process_set *set, pid_t pid, bool outside, void *context)
 {
     struct waiting *waiting = context;
-    bool one_by_one = !set->cgroup || outside || waiting->how == PNX__WAIT_SESSION;
+    bool one_by_one = !set->cgroup || outside || is_for_some(waiting->how);
     if (!one_by_one || is_full(waiting))
         return;
     int pidfd = pnx__pidfd_open(pid);
     bool ours_to_end = pidfd >= 0 && (pnx__pidfd_signal(pidfd, 0) == 0 || errno != EPERM);
-    bool wanted = ours_to_end && pnx__set_has(set, pid) &&
-                  (waiting->how != PNX__WAIT_SESSION || shares_our_session(pid));
+    bool wanted = ours_to_end && pnx__set_has(set, pid) && is_waited_for(waiting->how, pid);
     if (wanted)
         add(waiting, pidfd);
     else
@@ -49,7 +68,7 @@ static void add_member(struct pnx__process_set *set, pid_t pid, bool outside, vo
 
 static void gather(struct pnx__process_set *set, struct waiting *waiting)
 {
-    bool all = waiting->how != PNX__WAIT_SESSION;
+    bool all = !is_for_some(waiting->how);
     bool populated = all && set->cgroup && pnx_cgroup_populated(set->cgroup);
     int events = populated ? pnx_cgroup_events_fd(set->cgroup) : -1;
     int alarm = waiting->how != PNX__WAIT_FIRM ? set->alarm_fd : -1;

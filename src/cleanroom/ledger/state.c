@@ -43,10 +43,12 @@ static pnx_status choose_path(char *path, size_t size, pnx_error *err)
     if (state && state[0] == '/') /* its specification says to ignore a relative one */
         return join(path, size, state, "/cleanroom", err);
     const char *home = variable("HOME");
-    if (!home || home[0] != '/')
-        return pnx_fail(err, PNX_EINVAL,
-                        "HOME is not set: set CLEANROOM_STATE_DIR to a directory "
-                        "for the state of clean rooms");
+    if (!home || home[0] != '/' || access(home, W_OK | X_OK) != 0) {
+        /* Users of services and in containers often have none. */
+        char rest[32];
+        snprintf(rest, sizeof rest, "%u", (unsigned)geteuid());
+        return join(path, size, "/var/tmp/cleanroom-", rest, err);
+    }
     return join(path, size, home, "/.local/state/cleanroom", err);
 }
 

@@ -4,7 +4,7 @@
  * Where ledgers and reports live, per user:
  *
  *   $CLEANROOM_STATE_DIR, else for root /var/lib/cleanroom, else $XDG_STATE_HOME/cleanroom, else
- *   ~/.local/state/cleanroom
+ *   ~/.local/state/cleanroom; without a HOME that can be written /var/tmp/cleanroom-<uid>
  *     sessions/<id>/ledger    and what other rooms put there, regular files only
  *     reports/<id>.json
  *

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/session.h"
 
+#include "kind/sys.h"
+#include "ledger/state.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +52,7 @@ static char *identity_of(pid_t pid, uint64_t start_time)
 static void add_command(const pnx_session *session, pnx_session_report *report)
 {
     const struct pnx__process_set *set = &session->set;
-    if (!session->ran)
+    if (!session->ran || session->adopted) /* an adopter ended it with all the others */
         return;
     pnx_outcome outcome = {
         .fate = session->timed_out ? PNX_FATE_REMOVED : PNX_FATE_ALREADY_GONE,
@@ -77,19 +80,17 @@ static void add_command(const pnx_session *session, pnx_session_report *report)
 static void add_made(const pnx_session *session, pnx_session_report *report)
 {
     if (session->dir)
-        add(report,
-            (pnx_session_resource){
-                .kind = "tempdir",
-                .origin = PNX_ORIGIN_MADE,
-                .id = strdup(session->dir_identity),
-                .name = session->variables[1] ? strdup(session->variables[1] + sizeof "TMPDIR=" - 1)
-                                              : NULL,
-                .detail = strdup(""),
-                .owner = geteuid(),
-                .priority = pnx_kind_tempdir.priority,
-                .created = session->started,
-                .outcome = outcome_of(&session->dir_outcome, session->dir_hangs),
-            });
+        add(report, (pnx_session_resource){
+                        .kind = "tempdir",
+                        .origin = PNX_ORIGIN_MADE,
+                        .id = strdup(session->dir_identity),
+                        .name = strdup(session->dir_path),
+                        .detail = strdup(""),
+                        .owner = geteuid(),
+                        .priority = pnx_kind_tempdir.priority,
+                        .created = session->started,
+                        .outcome = outcome_of(&session->dir_outcome, session->dir_hangs),
+                    });
     if (session->cgroup)
         add(report, (pnx_session_resource){
                         .kind = "cgroup",
@@ -169,6 +170,35 @@ static void add_files(pnx_session *session, pnx_session_report *report)
     session->row_count = 0; /* the report has the texts now */
 }
 
+static void add_things(pnx_session *session, pnx_session_report *report)
+{
+    for (size_t i = 0; i < session->thing_count; i++) {
+        const struct pnx__session_thing *thing = &session->things[i];
+        bool made = thing->origin == PNX_ORIGIN_MADE;
+        if (made && thing->outcome.verified && thing->intended) /* it never came to be */
+            continue;
+        pnx_outcome outcome = thing->outcome;
+        if (outcome.fate == PNX_FATE_HELD)
+            outcome = (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "there was no time left"};
+        add(report, (pnx_session_resource){
+                        .kind = thing->kind->name,
+                        .type = thing->type ? pnx_session_report_text(report, thing->type) : NULL,
+                        .origin = thing->origin,
+                        .id = strdup(thing->identity),
+                        .name = strdup(thing->name),
+                        .detail = strdup(thing->detail ? thing->detail : ""),
+                        .owner = thing->owner,
+                        .priority = thing->kind->kind ? thing->kind->kind->priority : PNX_NORMAL,
+                        .created = thing->created,
+                        .removed = thing->removed,
+                        .outcome = outcome,
+                    });
+    }
+    if (session->things_unlisted > 0)
+        (void)pnx_session_report_warn(report, "%llu things could not be listed: no memory",
+                                      (unsigned long long)session->things_unlisted);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static void tell_exit(const pnx_session *session, pnx_session_report *report)
@@ -200,11 +230,26 @@ static void tell_limits(const pnx_session *session, pnx_session_report *report)
     memcpy(report->limits, session->limits_told, sizeof report->limits);
 }
 
+/* pnx_tier_name says more; this stands in every first line. */
+static const char *short_name_of_tier(unsigned tier)
+{
+    static const char *const names[] = {
+        "T0 (subreaper)",
+        "T1 (cgroup)",
+        "T2 (pid namespace)",
+        "T3 (cgroup, tracking)",
+    };
+    return tier < sizeof names / sizeof *names ? names[tier] : NULL;
+}
+
 void pnx__session_account(pnx_session *session, pnx_session_report *ret)
 {
     ret->session = session->id;
     ret->name = session->config.name ? strdup(session->config.name) : strdup("");
-    ret->tier = session->cgroup ? 1 : 0;
+    ret->tier = session->tier;
+    ret->tier_name = short_name_of_tier(session->tier);
+    ret->supervisor_died = session->adopted;
+    ret->cleaned_by = session->adopted ? session->adopter : "supervisor";
     snprintf(ret->tier_reason, sizeof ret->tier_reason, "%s", session->tier_reason);
     ret->command = session->command;
     session->command = NULL;
@@ -218,4 +263,27 @@ void pnx__session_account(pnx_session *session, pnx_session_report *ret)
     add_made(session, ret);
     add_processes(session, ret);
     add_files(session, ret);
+    add_things(session, ret);
+    if (session->warning[0])
+        (void)pnx_session_report_warn(ret, "%s", session->warning);
+}
+
+/* A convenience, for `cleanroom report`: it may fail. */
+void pnx__session_keep_report(pnx_session *session, const pnx_session_report *report)
+{
+    char name[PNX__STATE_REPORT_NAME_SIZE];
+    int dir_fd;
+    if (session->state_fd < 0 || (!session->ran && !session->adopted) ||
+        pnx__state_reports_open(session->state_fd, &dir_fd, NULL) != PNX_OK)
+        return;
+    int fd = openat(dir_fd, pnx__state_report_name(session->id, name),
+                    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (out) {
+        (void)!pnx_session_report_write_json(report, out, NULL);
+        (void)fclose(out);
+    } else {
+        pnx__close(fd);
+    }
+    pnx__close(dir_fd);
 }

@@ -21,10 +21,45 @@ static void collect_command(pnx_session *session)
     session->duration = pnx_monotonic_now() - set->started;
 }
 
-/*
- * A release that outstays the deadline goes on by itself, and with it its use of the set: from then
- * on the set is left alone, and so is the cgroup that it works with.
- */
+static bool failed(const pnx_session *session)
+{
+    return !session->ran || !session->collected || session->timed_out || session->status != 0;
+}
+
+static bool is_kept(const pnx_session *session)
+{
+    pnx_keep keep = session->config.keep;
+    return keep == PNX_KEEP_ALWAYS || (keep == PNX_KEEP_ON_FAILURE && failed(session));
+}
+
+static void keep(pnx_outcome *outcome)
+{
+    outcome->fate = PNX_FATE_KEPT;
+    strcpy(outcome->reason, "kept, as asked");
+}
+
+/* Processes go all the same; the rest stays, and is told. */
+static void keep_all(pnx_session *session)
+{
+    session->kept = true;
+    for (size_t i = 0; i < session->thing_count; i++)
+        if (session->things[i].ours && !session->things[i].outcome.verified)
+            keep(&session->things[i].outcome);
+    if (session->dir) {
+        (void)pnx_take(&session->dir_guard);
+        keep(&session->dir_outcome);
+    }
+}
+
+static bool remove_dir(pnx_session *session, pnx_time deadline)
+{
+    pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
+    session->dir_hangs = dir == PNX_ETIMEOUT;
+    if (!session->dir_hangs)
+        pnx__session_gone(session, session->dir_resource, &session->dir_outcome);
+    return dir == PNX_OK;
+}
+
 /* What was hit is asked of the groups while they are there. */
 static void ask_limits(pnx_session *session)
 {
@@ -34,11 +69,32 @@ static void ask_limits(pnx_session *session)
             session->limiter, signaled ? WTERMSIG(session->status) : 0, session->limits_told);
 }
 
+/* The groups of a limiter that died with its process are found by the session's name. */
+static pnx_status remove_limits(pnx_session *session, pnx_time deadline)
+{
+    pnx_status limits = PNX_OK;
+    if (session->adopted)
+        return pnx_limits_remove(session->label, NULL, NULL);
+    if (session->limiter && session->set_hangs)
+        (void)pnx_take(&session->limiter_guard);
+    else if (session->limiter)
+        limits = pnx_close_by(&session->limiter_guard, deadline, NULL);
+    session->limiter_hangs = session->limiter && (session->set_hangs || limits == PNX_ETIMEOUT);
+    return limits;
+}
+
+/*
+ * A release that outstays the deadline goes on by itself, and with it its use of the set: from then
+ * on the set is left alone, and so is the cgroup that it works with.
+ */
 static pnx_status clean_up(pnx_session *session)
 {
     struct pnx__process_set *set = &session->set;
     pnx_duration limit = pnx_time_after(session->config.patience, session->config.grace);
     pnx_time deadline = pnx_time_after(pnx_monotonic_now(), limit);
+    pnx__session_judge_intents(session);
+    bool clean = pnx__session_sweep(session, PNX_ORDER_PROCESS - 1, deadline);
+    pnx__session_learn(session);
     pnx_status processes = pnx_close_by(&session->set_guard, deadline, NULL);
     session->set_hangs = processes == PNX_ETIMEOUT;
     collect_command(session);
@@ -47,25 +103,28 @@ static pnx_status clean_up(pnx_session *session)
         set->command_ended = !session->ran || session->collected;
         pnx__set_reap(set);
     }
+    clean = processes == PNX_OK && clean;
 
     ask_limits(session);
+    pnx__session_learn(session); /* of what was made until the last process went */
+    pnx__session_find_things(session);
+    if (is_kept(session))
+        keep_all(session);
+    else {
+        clean = pnx__session_sweep(session, PNX_ORDER_FILE, deadline) && clean;
+        clean = remove_dir(session, deadline) && clean;
+        clean = pnx__session_sweep(session, PNX_ORDER_CGROUP - 1, deadline) && clean;
+    }
 
-    pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
-    session->dir_hangs = dir == PNX_ETIMEOUT;
-
-    pnx_status limits = PNX_OK, cgroup = PNX_ETIMEOUT;
-    if (session->limiter && session->set_hangs)
-        (void)pnx_take(&session->limiter_guard);
-    else if (session->limiter)
-        limits = pnx_close_by(&session->limiter_guard, deadline, NULL);
-    session->limiter_hangs = session->limiter && (session->set_hangs || limits == PNX_ETIMEOUT);
+    pnx_status limits = remove_limits(session, deadline), cgroup = PNX_ETIMEOUT;
     if (session->set_hangs)
         (void)pnx_take(&session->cgroup_guard);
     else
         cgroup = pnx_close_by(&session->cgroup_guard, deadline, NULL);
     session->cgroup_hangs = cgroup == PNX_ETIMEOUT;
-    bool clean = processes == PNX_OK && namespaces == PNX_OK && dir == PNX_OK && limits == PNX_OK &&
-                 cgroup == PNX_OK;
+    if (!session->cgroup_hangs)
+        pnx__session_gone(session, session->cgroup_resource, &session->cgroup_outcome);
+    clean = clean && namespaces == PNX_OK && limits == PNX_OK && cgroup == PNX_OK;
     return clean ? PNX_OK : PNX_EFAILED;
 }
 
@@ -84,7 +143,7 @@ static void end_registry(pnx_session *session)
 /* What is gone was freed by its release; what is not is given up here, where nobody uses it. */
 static void free_what_is_stuck(pnx_session *session)
 {
-    if (session->dir && !session->dir_outcome.verified)
+    if (session->dir && !session->dir_outcome.verified && !session->dir_hangs)
         pnx_tempdir_free(session->dir);
     if (session->limiter && !session->limiter_outcome.verified) {
         (void)pnx_limiter_remove(session->limiter, NULL, NULL);
@@ -94,6 +153,32 @@ static void free_what_is_stuck(pnx_session *session)
         (void)pnx_cgroup_remove(session->cgroup, NULL, NULL);
         pnx_cgroup_free(session->cgroup);
     }
+}
+
+void pnx__session_free_all(pnx_session *session)
+{
+    pnx__session_forget_files(session);
+    pnx__session_forget_things(session);
+    pnx_process_close(&session->set.command);
+    pnx__close(session->signals[0]);
+    pnx__close(session->signals[1]);
+    pnx__close(session->state_fd);
+    pnx__before_done(&session->before);
+    pnx__evidence_done(&session->evidence);
+    for (size_t i = 0; session->command && session->command[i]; i++)
+        free(session->command[i]);
+    free(session->command);
+    for (size_t i = 0; i < sizeof session->variables / sizeof *session->variables; i++)
+        free(session->variables[i]);
+    free(session->set.strangers);
+    free(session->set.found);
+    free(session->cgroup_path);
+    free(session->dir_path);
+    free((char *)session->config.name);
+    free((char *)session->config.parent);
+    free((char *)session->config.tool);
+    pthread_mutex_destroy(&session->things_lock);
+    free(session);
 }
 
 void pnx_session_free(pnx_session *session)
@@ -106,24 +191,29 @@ void pnx_session_free(pnx_session *session)
     if (session->registry) /* a release hangs, and still uses this memory */
         return;
     free_what_is_stuck(session);
-    pnx__session_forget_files(session);
-    pnx_process_close(&session->set.command);
-    pnx__close(session->signals[0]);
-    pnx__close(session->signals[1]);
-    for (size_t i = 0; session->command && session->command[i]; i++)
-        free(session->command[i]);
-    free(session->command);
-    for (size_t i = 0; i < sizeof session->variables / sizeof *session->variables; i++)
-        free(session->variables[i]);
-    free(session->set.strangers);
-    free(session->set.found);
-    free(session->cgroup_path);
-    free((char *)session->config.name);
-    free((char *)session->config.parent);
-    free(session);
+    pnx__session_free_all(session);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
+
+/*
+ * The report stays for `cleanroom report`; the ledger goes when nothing is left that it would help
+ * to remove, else it stays for whoever tries again.
+ */
+static void end_record(pnx_session *session, const pnx_session_report *report)
+{
+    if (!session->ledger) {
+        pnx__session_unrecord(session);
+        return;
+    }
+    pnx__session_keep_report(session, report);
+    bool over = report->unremoved == 0 || session->adopted;
+    if (over)
+        (void)!pnx__ledger_closed(session->ledger, NULL);
+    pnx__reaper_dismiss(&session->reaper);
+    session->recorded = session->recorded && over;
+    pnx__session_unrecord(session);
+}
 
 pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_error *err)
 {
@@ -138,8 +228,10 @@ pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_
     pnx_time began = pnx_monotonic_now();
     pnx_status status = clean_up(session);
     report.cleanup = pnx_monotonic_now() - began;
-    (void)prctl(PR_SET_CHILD_SUBREAPER, session->was_subreaper);
+    if (!session->adopted)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, session->was_subreaper);
     pnx__session_account(session, &report);
+    end_record(session, &report);
     if (status != PNX_OK)
         pnx_fail(err, status, "%llu things that the session had are still there",
                  (unsigned long long)report.unremoved);

@@ -30,6 +30,7 @@ static void do_without_cgroup(pnx_session *session, const pnx_error *why)
     pnx_error_format(why, session->tier_reason, sizeof session->tier_reason);
     (void)pnx_close(&session->cgroup_guard, NULL);
     session->cgroup = session->set.cgroup = NULL;
+    session->tier = 0;
 }
 
 static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error *err)
@@ -54,17 +55,21 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
     return status;
 }
 
-/* Waits for the command, and for signals meanwhile. False: its time was over first. */
+/* Waits for the command, and for signals and the reaper meanwhile. False: its time was over. */
 static bool wait_for_command(pnx_session *session, pnx_time deadline)
 {
     struct pollfd fds[] = {
         {.fd = session->set.command.pidfd, .events = POLLIN},
         {.fd = session->signals[0], .events = POLLIN},
+        {.fd = -1, .events = POLLIN},
     };
     for (;;) {
-        int ready = pnx__poll(fds, 2, deadline);
+        fds[2].fd = session->reaper.running ? session->reaper.process.pidfd : -1;
+        int ready = pnx__poll(fds, 3, deadline);
         if (fds[1].revents)
             (void)pnx__session_take_signals(session);
+        if (fds[2].revents)
+            pnx__session_replace_reaper(session);
         if (fds[0].revents)
             return true;
         if (ready == 0)
@@ -85,7 +90,9 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
 
     set->started = pnx_monotonic_now();
     session->started = pnx__now_since_1970();
-    pnx_status status = spawn(session, argv, err);
+    pnx_status status = pnx__session_note_command(session, err);
+    if (status == PNX_OK)
+        status = spawn(session, argv, err);
     if (status != PNX_OK)
         return status;
     session->ran = true;
@@ -100,5 +107,6 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
     (void)pnx_process_wait(&set->command, PNX_FOREVER, &session->status);
     session->duration = pnx_monotonic_now() - set->started;
     session->collected = set->command_ended = true;
+    (void)!pnx__session_note_number(session, "status", session->status, NULL);
     return PNX_OK;
 }

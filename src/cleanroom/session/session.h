@@ -6,8 +6,30 @@
 #include <cleanroom/session.h>
 
 #include "kind/process_set.h"
+#include "ledger/ledger.h"
+#include "session/before.h"
+#include "session/reaper_link.h"
+#include "track/evidence.h"
 
+#include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
+
+/** The file in a session's directory that its reaper writes evidence to. */
+#define PNX__SESSION_EVIDENCE "evidence"
+
+/** Something that is neither a process nor in the session's directory. */
+struct pnx__session_thing {
+    const pnx_thing_kind *kind;
+    char *name, *identity, *type, *detail; /* type and detail may be NULL */
+    int64_t owner, created, removed;       /* nanoseconds since 1970 */
+    uint64_t bytes;
+    uint32_t resource; /* its number in the ledger; 0: it has none */
+    pnx_origin origin;
+    bool ours;     /* that is proved */
+    bool intended; /* it may never have been made: the identity is not known */
+    pnx_outcome outcome;
+};
 
 struct pnx_session {
     pnx_session_config config; /* complete: no zero means a default any more */
@@ -16,12 +38,35 @@ struct pnx_session {
     pid_t owner; /* the process that opened it: not a fork child of that */
     pnx_registry *registry;
     bool was_subreaper;
+    unsigned tier;
+    bool adopted;        /* whoever opened it is dead: we clean up in its place */
+    const char *adopter; /* "reaper", "adopter": who we are then */
+
+    /* What survives us (record.c). */
+    int state_fd, record_fd; /* the state directory; the session's directory in it */
+    bool recorded;           /* that one exists */
+    char state_path[PATH_MAX];
+    pnx__ledger *ledger;
+    struct pnx__reaper_link reaper;
+    struct pnx__before before;
+    struct pnx__evidence evidence;
+    uint32_t dir_resource, cgroup_resource;
+    char warning[224]; /* what the user should know; may be empty */
+
+    /* Things (things.c, sweep.c). Users of the library make some from threads of their own. */
+    pthread_mutex_t things_lock;
+    struct pnx__session_thing *things;
+    size_t thing_count, thing_room;
+    uint64_t things_unlisted;
+    unsigned swept; /* orders up to this one have been removed */
 
     /* What it made. The guards hold these; the pointers are for looking at them. */
     pnx_tempdir *dir;
     tempdir_guard dir_guard;
     pnx_outcome dir_outcome;
     char dir_identity[48];
+    char *dir_path;
+    bool kept;          /* the directory, and all things */
     pnx_cgroup *cgroup; /* NULL at tier 0 */
     cgroup_guard cgroup_guard;
     pnx_outcome cgroup_outcome;
@@ -78,9 +123,79 @@ void pnx__session_stop_with_command(pnx_session *session, bool asked);
 void pnx__session_watch_dir(pnx_session *session);
 void pnx__session_forget_files(pnx_session *session);
 
+/* record.c */
+/** Opens the state directory and makes the session's ledger. */
+PNX_MUST_CHECK pnx_status pnx__session_record(pnx_session *session, pnx_error *err);
+/** The session is over: nothing is to be known of it any more. */
+void pnx__session_unrecord(pnx_session *session);
+PNX_MUST_CHECK pnx_status pnx__session_note_command(pnx_session *session, pnx_error *err);
+PNX_MUST_CHECK pnx_status pnx__session_note_number(pnx_session *session, const char *key,
+                                                   int64_t value, pnx_error *err);
+/** Writes that `path` will be made in `place`; on disk before this returns, if it may outlive us
+ *  there. Without a ledger it does nothing. */
+PNX_MUST_CHECK pnx_status pnx__session_intend_path(pnx_session *session, uint16_t code,
+                                                   const char *place, const char *path,
+                                                   uint32_t *ret, pnx_error *err);
+PNX_MUST_CHECK pnx_status pnx__session_bind(pnx_session *session, uint32_t resource,
+                                            const char *identity, pnx_error *err);
+/** Writes that it is gone, if it was seen to be. */
+void pnx__session_gone(pnx_session *session, uint32_t resource, const pnx_outcome *outcome);
+/** Words as one text, a line each, and back. NULL: no memory. The caller frees. */
+char *pnx__words_encode(const char *const *words);
+char **pnx__words_decode(const char *text);
+
+/* things.c */
+struct pnx__session_thing *pnx__session_add_thing(pnx_session *session, const pnx_thing_kind *kind,
+                                                  const char *name, const char *identity);
+void pnx__session_drop_thing(pnx_session *session, struct pnx__session_thing *last);
+void pnx__session_forget_things(pnx_session *session);
+/** Did this process belong to the command, as far as was tracked? For the process set. */
+bool pnx__session_remembers(void *session, pid_t pid);
+void pnx__session_judge_intents(pnx_session *session);
+/** Lists what is new, and judges whose it is. */
+void pnx__session_find_things(pnx_session *session);
+
+/* sweep.c */
+/** Removes the session's things of the orders up to `last`. False: one of them is still there. */
+bool pnx__session_sweep(pnx_session *session, unsigned last, pnx_time deadline);
+
+/* close.c */
+/** Frees all that an open session has; for one whose opening failed, too. */
+void pnx__session_free_all(pnx_session *session);
+
+/* open.c */
+/** Memory for a session, and defaults for what the configuration leaves open. */
+PNX_MUST_CHECK pnx_status pnx__session_new(const pnx_session_config *config, pnx_session **ret,
+                                           pnx_error *err);
+PNX_MUST_CHECK pnx_status pnx__session_make_registry(pnx_session *session, pnx_error *err);
+/** What marks the command's processes, in their environment. */
+PNX_MUST_CHECK pnx_status pnx__session_make_cookie(pnx_session *session, pnx_error *err);
+void pnx__session_set_label(pnx_session *session);
+
+/* reaping.c */
+/** Has a reaper watch over the session, again if the one before died. */
+PNX_MUST_CHECK pnx_status pnx__session_start_reaper(pnx_session *session, pnx_error *err);
+PNX_MUST_CHECK pnx_status pnx__session_await_reaper(pnx_session *session, pnx_error *err);
+/** The reaper died: tells, and starts another. */
+void pnx__session_replace_reaper(pnx_session *session);
+/** Learns what happened until now from the evidence. */
+void pnx__session_learn(pnx_session *session);
+
+/* adopt.c */
+/**
+ * Takes over a session whose owner is dead; the caller holds the lock that elects one cleaner and
+ * gives `record_fd` and a copy of `state_fd` away. What comes next is pnx_session_close, which
+ * cleans up as for a session of one's own.
+ */
+PNX_MUST_CHECK pnx_status pnx__session_adopt(int state_fd, int record_fd,
+                                             const struct pnx__ledger_view *view, pnx_session **ret,
+                                             pnx_error *err);
+
 /* account.c */
 /** Fills in the report of a session that was cleaned up. PNX_ENOMEM: rows are missing. */
 void pnx__session_account(pnx_session *session, pnx_session_report *ret);
+/** Keeps the report for `cleanroom report`. */
+void pnx__session_keep_report(pnx_session *session, const pnx_session_report *report);
 
 int64_t pnx__now_since_1970(void);
 

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/reaper_link.h"
+
+#include "kind/poll.h"
+#include "kind/sys.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* Where the reaper finds its end of the control socket. */
+#define CONTROL_FD 3
+
+/*
+ * The reaper is no child of ours, so that nobody has to wait for it: it forks, and the first of the
+ * two ends. Where we are a subreaper already it becomes our child after all, and is waited for.
+ */
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+/* A session of its own, so that no terminal reaches it; of our descriptors it has none but one. */
+static int spawn(const char *tool, pnx_id session, bool track, int control, pid_t *ret)
+{
+    char id[PNX_ID_TEXT_SIZE];
+    pnx_id_format(session, id);
+    char *argv[] = {(char *)"cleanroom", (char *)"reaper", id, track ? (char *)"track" : NULL,
+                    NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return ENOMEM;
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    int failed = 0;
+    for (int fd = 0; fd <= 2 && !failed; fd++)
+        failed = posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+    if (!failed)
+        failed = posix_spawn_file_actions_adddup2(&actions, control, CONTROL_FD);
+    if (!failed)
+        failed = posix_spawn_file_actions_addclosefrom_np(&actions, CONTROL_FD + 1);
+    if (!failed)
+        failed = posix_spawn(ret, tool, &actions, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+pnx_status pnx__reaper_start(struct pnx__reaper_link *link, const char *tool, pnx_id session,
+                             bool track, pnx_error *err)
+{
+    int ends[2];
+    pid_t pid;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return pnx_fail(err, PNX_EFAILED, "cannot start the reaper: no sockets: %m");
+    /* Onto itself, dup2(2) would leave it close-on-exec; and 3 may be our own end. */
+    int high = ends[1] > CONTROL_FD ? ends[1] : fcntl(ends[1], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
+    int failed = high < 0 ? errno : spawn(tool, session, track, high, &pid);
+    if (high != ends[1])
+        pnx__close(high);
+    pnx__close(ends[1]);
+    if (failed != 0) {
+        pnx__close(ends[0]);
+        errno = failed;
+        return pnx_fail(err, PNX_EFAILED,
+                        "cannot start the reaper '%s': %m; it is the tool 'cleanroom'", tool);
+    }
+    link->control = ends[0];
+    link->running = true;
+    link->first = pid;
+    link->process.pidfd = -1;
+    return PNX_OK;
+}
+
+/* ---- talking --------------------------------------------------------------------------------- */
+
+/* The next packet, terminated; its length, or -1: none before the deadline, or it is gone. */
+static ssize_t receive(struct pnx__reaper_link *link, char *buffer, size_t size, pnx_time deadline)
+{
+    struct pollfd fd = {.fd = link->control, .events = POLLIN};
+    if (pnx__poll(&fd, 1, deadline) <= 0)
+        return -1;
+    ssize_t got = recv(link->control, buffer, size - 1, MSG_DONTWAIT);
+    if (got <= 0)
+        return -1;
+    buffer[got] = '\0';
+    return got;
+}
+
+static void say(struct pnx__reaper_link *link, const char *text)
+{
+    (void)!send(link->control, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* It ended before the other one spoke, or ends now, in vain. */
+static void collect_first(struct pnx__reaper_link *link)
+{
+    if (link->first > 0)
+        (void)waitpid(link->first, NULL, 0);
+    link->first = 0;
+}
+
+pnx_status pnx__reaper_await(struct pnx__reaper_link *link, pnx_time deadline, pnx_error *err)
+{
+    char packet[sizeof link->no_tracking + 24], *reason;
+    ssize_t got = receive(link, packet, sizeof packet, deadline);
+    collect_first(link);
+    if (got < 3 || packet[0] != 'R') {
+        bool late = pnx_monotonic_now() >= deadline;
+        return pnx_fail(err, late ? PNX_ETIMEOUT : PNX_EFAILED,
+                        late ? "the reaper does not begin to watch"
+                             : "the reaper ended before it began to watch");
+    }
+    link->tracking = packet[1] == '1';
+    pid_t pid = (pid_t)strtol(packet + 2, &reason, 10);
+    snprintf(link->no_tracking, sizeof link->no_tracking, "%.*s", (int)sizeof link->no_tracking - 1,
+             reason + strspn(reason, " "));
+    return pnx_process_open(pid, &link->process, err);
+}
+
+bool pnx__reaper_sync(struct pnx__reaper_link *link, pnx_time deadline)
+{
+    char packet[256];
+    if (!link->running)
+        return false;
+    say(link, "S");
+    ssize_t got;
+    do
+        got = receive(link, packet, sizeof packet, deadline);
+    while (got > 0 && packet[0] != 'S');
+    return got > 0;
+}
+
+void pnx__reaper_exclude(struct pnx__reaper_link *link, pid_t pid)
+{
+    char text[16];
+    snprintf(text, sizeof text, "X%d", (int)pid);
+    if (link->running)
+        say(link, text);
+}
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+void pnx__reaper_forget(struct pnx__reaper_link *link)
+{
+    if (!link->running)
+        return;
+    collect_first(link);
+    if (link->process.pidfd >= 0) /* it may be our child after all */
+        (void)waitpid(link->process.pid, NULL, WNOHANG);
+    pnx_process_close(&link->process);
+    pnx__close(link->control);
+    link->running = false;
+}
+
+void pnx__reaper_dismiss(struct pnx__reaper_link *link)
+{
+    if (!link->running)
+        return;
+    say(link, "B");
+    /* The kernel takes milliseconds to end its watching: nobody has to wait for that. */
+    if (link->replaced > 0)
+        (void)pnx_process_wait(&link->process, pnx_time_after(pnx_monotonic_now(), PNX_S(1)), NULL);
+    pnx__reaper_forget(link);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "track/tracker_internal.h"
+
+#include "kind/sys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what is written down -------------------------------------------------------------------- */
+
+void pnx__tracker_flush(struct pnx__tracker *tracker)
+{
+    size_t done = 0;
+    while (done < tracker->buffered) {
+        ssize_t wrote =
+            write(tracker->evidence_fd, tracker->buffer + done, tracker->buffered - done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            break; /* a full disk: what is missing proves nothing, so nothing is harmed by it */
+        done += (size_t)wrote;
+    }
+    tracker->buffered = 0;
+}
+
+void pnx__tracker_tell(struct pnx__tracker *tracker, char what, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    if (size + 1 > sizeof tracker->buffer)
+        return;
+    if (tracker->buffered + size + 1 > sizeof tracker->buffer)
+        pnx__tracker_flush(tracker);
+    tracker->buffer[tracker->buffered++] = what;
+    memcpy(tracker->buffer + tracker->buffered, text, size);
+    tracker->buffered += size;
+}
+
+void pnx__tracker_lost(struct pnx__tracker *tracker, const char *why)
+{
+    if (tracker->lost)
+        return;
+    tracker->lost = true;
+    pnx__tracker_tell(tracker, '!', why);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct pnx__tracker **ret, pnx_error *err)
+{
+    struct pnx__tracker *tracker = calloc(1, sizeof *tracker);
+    if (!tracker)
+        return pnx_fail(err, PNX_ENOMEM, "no memory to follow processes");
+    tracker->root = root;
+    tracker->self = getpid();
+    tracker->evidence_fd = evidence_fd;
+    tracker->files = tracker->mounts = tracker->links = -1;
+    tracker->processes = pnx__tracker_open_processes(err);
+    if (tracker->processes < 0) {
+        free(tracker);
+        return PNX_EUNSUPPORTED;
+    }
+    pnx__tracker_open_files(tracker);
+    tracker->links = pnx__tracker_open_links();
+    *ret = tracker;
+    return PNX_OK;
+}
+
+void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid)
+{
+    (void)pnx__members_add(&tracker->excluded, pid);
+    pnx__members_remove(&tracker->members, pid);
+}
+
+size_t pnx__tracker_poll_set(const struct pnx__tracker *tracker,
+                             struct pollfd fds[PNX__TRACKER_FDS])
+{
+    /* poll(2) passes over negative ones */
+    fds[0] = (struct pollfd){.fd = tracker->processes, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = tracker->files, .events = POLLIN};
+    fds[2] = (struct pollfd){.fd = tracker->mounts, .events = POLLIN};
+    fds[3] = (struct pollfd){.fd = tracker->links, .events = POLLIN};
+    return PNX__TRACKER_FDS;
+}
+
+void pnx__tracker_take(struct pnx__tracker *tracker)
+{
+    /* Forks first: whoever made a file was forked before. */
+    pnx__tracker_take_processes(tracker);
+    pnx__tracker_take_files(tracker);
+    pnx__tracker_take_mounts(tracker);
+    pnx__tracker_take_links(tracker);
+    pnx__tracker_flush(tracker);
+}
+
+void pnx__tracker_close(struct pnx__tracker *tracker)
+{
+    if (!tracker)
+        return;
+    pnx__close(tracker->processes);
+    pnx__close(tracker->files);
+    pnx__close(tracker->mounts);
+    pnx__close(tracker->links);
+    pnx__members_done(&tracker->members);
+    pnx__members_done(&tracker->excluded);
+    free(tracker);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "track/tracker_internal.h"
+
+#include "kind/sys.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fanotify.h>
+
+/* Of newer kernels' <linux/fanotify.h>: events of mounts (6.15). */
+#define REPORT_MNT 0x00004000
+#define MARK_MNTNS 0x00000110
+#define MNT_ATTACH 0x01000000ull
+#define MNT_DETACH 0x02000000ull
+#define INFO_TYPE_MNT 7
+struct mount_info {
+    struct fanotify_event_info_header header;
+    uint64_t id;
+} __attribute__((packed));
+
+#define IN_DIRECTORY (FAN_CREATE | FAN_DELETE | FAN_MOVED_TO | FAN_MOVED_FROM | FAN_ONDIR)
+
+/* ---- what is watched ------------------------------------------------------------------------- */
+
+static void watch(struct pnx__tracker *tracker, const char *path, uint64_t events)
+{
+    struct {
+        struct file_handle head;
+        unsigned char room[sizeof tracker->places->handle];
+    } handle = {.head = {.handle_bytes = sizeof handle.room}};
+    int mount_id;
+    if (tracker->place_count == PNX__TRACKED_PLACES ||
+        name_to_handle_at(AT_FDCWD, path, &handle.head, &mount_id, 0) != 0 ||
+        fanotify_mark(tracker->files, FAN_MARK_ADD, events, AT_FDCWD, path) != 0)
+        return;
+    struct pnx__place *place = &tracker->places[tracker->place_count++];
+    place->handle_bytes = handle.head.handle_bytes;
+    place->handle_type = handle.head.handle_type;
+    memcpy(place->handle, handle.head.f_handle, handle.head.handle_bytes);
+    snprintf(place->path, sizeof place->path, "%s", path);
+}
+
+static void open_mounts(struct pnx__tracker *tracker)
+{
+    int namespace = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    tracker->mounts = fanotify_init(FAN_CLASS_NOTIF | REPORT_MNT | FAN_CLOEXEC | FAN_NONBLOCK, 0);
+    if (tracker->mounts >= 0 && fanotify_mark(tracker->mounts, FAN_MARK_ADD | MARK_MNTNS,
+                                              MNT_ATTACH | MNT_DETACH, namespace, NULL) != 0) {
+        pnx__close(tracker->mounts);
+        tracker->mounts = -1;
+    }
+    pnx__close(namespace);
+}
+
+void pnx__tracker_open_files(struct pnx__tracker *tracker)
+{
+    static const char *const directories[] = {"/dev/shm",   "/dev/mqueue", "/run",
+                                              "/run/netns", "/tmp",        "/var/tmp"};
+    tracker->files = fanotify_init(
+        FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
+    if (tracker->files < 0)
+        return;
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        watch(tracker, directories[i], IN_DIRECTORY);
+    /* Who configures a loop device has it open for writing. */
+    for (unsigned i = 0; i < 32; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/dev/loop%u", i);
+        if (access(path, F_OK) != 0)
+            break;
+        watch(tracker, path, FAN_CLOSE_WRITE);
+    }
+    open_mounts(tracker);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+/* The directory of an event and the name in it. NULL: it carries none. */
+static const char *name_of(const struct fanotify_event_metadata *event,
+                           const struct file_handle **ret_handle)
+{
+    const char *at = (const char *)event + event->metadata_len;
+    const char *end = (const char *)event + event->event_len;
+    while (at + sizeof(struct fanotify_event_info_header) <= end) {
+        const struct fanotify_event_info_fid *info = (const void *)at;
+        if (info->hdr.len == 0)
+            return NULL;
+        if (info->hdr.info_type == FAN_EVENT_INFO_TYPE_DFID_NAME) {
+            *ret_handle = (const struct file_handle *)info->handle;
+            return (const char *)(*ret_handle)->f_handle + (*ret_handle)->handle_bytes;
+        }
+        at += info->hdr.len;
+    }
+    return NULL;
+}
+
+static const struct pnx__place *place_of(const struct pnx__tracker *tracker,
+                                         const struct file_handle *handle)
+{
+    for (size_t i = 0; i < tracker->place_count; i++) {
+        const struct pnx__place *place = &tracker->places[i];
+        if (place->handle_bytes == handle->handle_bytes &&
+            place->handle_type == handle->handle_type &&
+            memcmp(place->handle, handle->f_handle, handle->handle_bytes) == 0)
+            return place;
+    }
+    return NULL;
+}
+
+static void take_device(struct pnx__tracker *tracker, const char *name, bool by_member)
+{
+    char path[300];
+    if (strncmp(name, "loop", 4) != 0)
+        return;
+    snprintf(path, sizeof path, "/dev/%s", name);
+    pnx__tracker_tell(tracker, by_member ? 'w' : 'W', path);
+}
+
+static void take_event(struct pnx__tracker *tracker, const struct fanotify_event_metadata *event)
+{
+    const struct file_handle *handle;
+    const char *name = name_of(event, &handle);
+    bool by_member = pnx__members_has(&tracker->members, event->pid);
+    if (event->mask & FAN_Q_OVERFLOW)
+        pnx__tracker_lost(tracker, "more files were made at a time than can be followed");
+    if (!name)
+        return;
+    if (event->mask & FAN_CLOSE_WRITE) {
+        take_device(tracker, name, by_member);
+        return;
+    }
+    const struct pnx__place *place = place_of(tracker, handle);
+    char path[320];
+    if (!place || snprintf(path, sizeof path, "%s/%s", place->path, name) >= (int)sizeof path)
+        return;
+    /* Several events of a name may come as one: what is there at the end is asked elsewhere, and
+     * recognised by its identity; here it only counts who made something of this name. */
+    if (event->mask & (FAN_CREATE | FAN_MOVED_TO))
+        pnx__tracker_tell(tracker, by_member ? 'c' : 'C', path);
+    if (by_member && strcmp(path, "/run/netns") == 0)
+        watch(tracker, "/run/netns", IN_DIRECTORY);
+}
+
+void pnx__tracker_take_files(struct pnx__tracker *tracker)
+{
+    char buffer[16384] __attribute__((aligned(8)));
+    ssize_t size;
+    if (tracker->files < 0)
+        return;
+    while ((size = read(tracker->files, buffer, sizeof buffer)) > 0) {
+        const struct fanotify_event_metadata *event = (const void *)buffer;
+        for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size))
+            take_event(tracker, event);
+    }
+}
+
+void pnx__tracker_take_mounts(struct pnx__tracker *tracker)
+{
+    char buffer[16384] __attribute__((aligned(8)));
+    ssize_t size;
+    if (tracker->mounts < 0)
+        return;
+    while ((size = read(tracker->mounts, buffer, sizeof buffer)) > 0) {
+        const struct fanotify_event_metadata *event = (const void *)buffer;
+        for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
+            const char *at = (const char *)event + event->metadata_len;
+            struct mount_info info;
+            char text[24];
+            if (event->mask & FAN_Q_OVERFLOW)
+                pnx__tracker_lost(tracker, "more mounts were made at a time than can be followed");
+            if (event->event_len < event->metadata_len + sizeof info)
+                continue;
+            memcpy(&info, at, sizeof info);
+            if (info.header.info_type != INFO_TYPE_MNT || !(event->mask & MNT_ATTACH) ||
+                !pnx__members_has(&tracker->members, event->pid))
+                continue;
+            snprintf(text, sizeof text, "%" PRIu64, info.id);
+            pnx__tracker_tell(tracker, 'm', text);
+        }
+    }
+}
