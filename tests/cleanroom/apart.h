@@ -41,8 +41,15 @@ static inline int enter_apart(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++)
         apart_way_back[i] = open(apart_worlds[i].path, O_RDONLY | O_CLOEXEC);
-    apart_refused = unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET) != 0 ||
-                    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+    apart_refused = unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET) != 0;
+    if (apart_refused) {
+        for (size_t i = 0; i < 3; i++) {
+            close(apart_way_back[i]);
+            apart_way_back[i] = -1;
+        }
+        return 0;
+    }
+    apart_refused = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
                     mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") != 0;
     if (apart_refused)
         leave_worlds();
