@@ -4,6 +4,7 @@
 #define CLI_CLI_H
 
 #include <patinox/base.h>
+#include <stdio.h>
 
 /* How the tool exits when the command did not decide it; as env(1) and timeout(1) do. */
 enum {
@@ -20,6 +21,23 @@ enum {
 void complain(const char *format, ...) PNX_PRINTF(1, 2);
 /** The same for an error value, with its cause. */
 void complain_of(const pnx_error *err);
+/** About the option that getopt_long(3) has just refused by '?' or ':'. */
+void complain_of_option(const char *command, int option, char **argv);
+
+/** As a JSON string, always valid UTF-8. */
+void print_json_string(FILE *out, const char *text);
+/** For a terminal: no byte of it is a control character. */
+void print_name(FILE *out, const char *text);
+int64_t nanoseconds_since_1970(void);
+
+struct pnx_process;
+/** Starts to clean up after sessions that nobody watches any more, if there are any. */
+bool begin_to_adopt(struct pnx_process *ret);
+void end_adopting(struct pnx_process *process);
+
+struct pnx_session_info;
+/** A line about a session, and one for each thing it has. */
+void print_session(const struct pnx_session_info *info);
 
 /**
  * `argv[0]` is the name of a sub-command that is a program of its own, cleanroom-NAME: in
@@ -34,6 +52,8 @@ int cli_doctor(int argc, char **argv);
 /** cleanroom run; `argv[0]` is "run". Returns the exit status. */
 int cli_run(int argc, char **argv);
 
+int cli_ps(int argc, char **argv);
+int cli_reap(int argc, char **argv);
 /** cleanroom reaper, which a session starts for itself. */
 int cli_reaper(int argc, char **argv);
 

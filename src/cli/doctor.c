@@ -183,46 +183,11 @@ static void print(const struct doctor *doctor)
 
 /* ---- for machines ---------------------------------------------------------------------------- */
 
-/* The bytes of one UTF-8 character; 0: there is none here (RFC 3629). */
-static size_t character(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-                 (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return length > 1 && wrong ? 0 : length;
-}
-
-static void print_string(const char *text)
-{
-    putchar('"');
-    for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        size_t length = character(at);
-        if (length == 0)
-            printf("\\ufffd");
-        else if (*at < 0x20)
-            printf("\\u%04x", *at);
-        else if (*at == '"' || *at == '\\')
-            printf("\\%c", *at);
-        else
-            (void)fwrite(at, 1, length, stdout);
-        at += length ? length : 1;
-    }
-    putchar('"');
-}
-
 static void print_member(const char *key, const char *text, const char *after)
 {
     printf("\"%s\": ", key);
     if (*text)
-        print_string(text);
+        print_json_string(stdout, text);
     else
         printf("null");
     printf("%s", after);

@@ -34,6 +34,10 @@ int main(int argc, char **argv)
         return cli_run(argc - 1, argv + 1);
     if (strcmp(command, "doctor") == 0)
         return cli_doctor(argc - 1, argv + 1);
+    if (strcmp(command, "ps") == 0)
+        return cli_ps(argc - 1, argv + 1);
+    if (strcmp(command, "reap") == 0)
+        return cli_reap(argc - 1, argv + 1);
     if (strcmp(command, "reaper") == 0)
         return cli_reaper(argc - 1, argv + 1);
     if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0) {

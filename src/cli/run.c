@@ -145,12 +145,16 @@ int cli_run(int argc, char **argv)
 
     pnx_error err = {0};
     pnx_session *session;
+    pnx_process adopter;
+    bool adopting = begin_to_adopt(&adopter);
     if (pnx_session_open(&options.session, &session, &err) != PNX_OK) {
         complain_of(&err);
         return EXIT_CLEANROOM;
     }
     take_signals(session);
     status = run_in(session, &options, json);
+    if (adopting)
+        end_adopting(&adopter);
     /* Closed, but not freed: a handler may be about to use it, and the process ends here. */
     return status;
 }

@@ -144,10 +144,8 @@ bool parse_run_options(int argc, char **argv, struct run_options *ret, int *ret_
             *ret_status = 0;
             return false;
         }
-        if (option == ':')
-            complain("option '%s' needs a value; see 'cleanroom run --help'", argv[optind - 1]);
-        else if (option == '?')
-            complain("no such option: '%s'; see 'cleanroom run --help'", argv[optind - 1]);
+        if (option == ':' || option == '?')
+            complain_of_option("run", option, argv);
         if (!take(option, ret))
             return false;
     }

@@ -18,7 +18,8 @@ static void collect_command(pnx_session *session)
         return;
     pnx_time soon = pnx_time_after(pnx_monotonic_now(), PNX_MS(100));
     session->collected = pnx_process_wait(&set->command, soon, &session->status) == PNX_OK;
-    session->duration = pnx_monotonic_now() - set->started;
+    if (!session->adopted)
+        session->duration = pnx_monotonic_now() - set->started;
 }
 
 static bool failed(const pnx_session *session)
