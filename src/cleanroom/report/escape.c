@@ -141,3 +141,21 @@ void pnx__print_markup_command(FILE *out, char *const *command, size_t most)
         fputs(quote, out);
     }
 }
+
+void pnx__copy_utf8(char *buffer, size_t size, const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t used = 0;
+    while (*at) {
+        uint32_t code;
+        unsigned length = decode(at, &code);
+        const void *from = length ? (const void *)at : "\xef\xbf\xbd"; /* U+FFFD */
+        unsigned count = length ? length : 3;
+        if (used + count >= size)
+            break;
+        memcpy(buffer + used, from, count);
+        used += count;
+        at += length ? length : 1;
+    }
+    buffer[used] = '\0';
+}

@@ -2,6 +2,7 @@
 /* For machines. Keys are explained in docs/report.md; report.schema.json holds all reports to it. */
 #include "report/json.h"
 
+#include "report/escape.h"
 #include "report/figures.h"
 
 #include <inttypes.h>
@@ -16,6 +17,14 @@ static void text(FILE *out, const char *value)
 static void text_or_null(FILE *out, const char *value)
 {
     pnx_json_string(out, value && *value ? value : NULL);
+}
+
+/* Of a field with a fixed size: whoever reads it back has no more room than that. */
+static void fixed_text(FILE *out, const char *value, size_t size, bool nullable)
+{
+    char copy[512];
+    pnx__copy_utf8(copy, size < sizeof copy ? size : sizeof copy, value);
+    pnx_json_string(out, *copy || !nullable ? copy : NULL);
 }
 
 static const char *boolean(bool value)
@@ -98,7 +107,7 @@ static void resource(FILE *out, const pnx_session_resource *resource)
             pnx_fate_name(outcome->fate), boolean(outcome->verified), outcome->attempts);
     pnx__json_milliseconds(out, outcome->took);
     fprintf(out, ", \"bytes\": %" PRIu64 ", \"reason\": ", outcome->bytes);
-    text_or_null(out, outcome->reason);
+    fixed_text(out, outcome->reason, sizeof outcome->reason, true);
     fputc('}', out);
 }
 
@@ -125,7 +134,7 @@ static void limit(FILE *out, const pnx_limit_told *limit)
     text(out, limit->by);
     fprintf(out, ", \"hit\": %s, \"times\": %" PRIu64 ", \"most\": %" PRIu64 ", \"text\": ",
             boolean(limit->hit), limit->times, limit->most);
-    text(out, limit->text);
+    fixed_text(out, limit->text, sizeof limit->text, false);
     fputc('}', out);
 }
 
@@ -207,7 +216,7 @@ static void head(FILE *out, const pnx_session_report *report)
     fprintf(out, ",\n  \"tier\": %u,\n  \"tier_name\": ", report->tier);
     text(out, pnx__tier_text(report));
     fputs(",\n  \"tier_reason\": ", out);
-    text_or_null(out, report->tier_reason);
+    fixed_text(out, report->tier_reason, sizeof report->tier_reason, true);
     fputs(",\n  \"isolate\": ", out);
     texts(out, report->isolate);
     fputs(",\n  \"command\": ", out);
