@@ -23,6 +23,13 @@ static void format_place(const struct json_place *place, char *buffer, size_t si
         snprintf(buffer + length, size - length, "[%zu]", place->index);
 }
 
+void json_make_harmless(char *text)
+{
+    for (; *text; text++)
+        if (*text < 0x20 || *text >= 0x7f)
+            *text = '?';
+}
+
 void reader_wrong(struct json_reader *reader, const char *key, const char *format, ...)
 {
     if (reader->status != PNX_OK)
@@ -34,6 +41,8 @@ void reader_wrong(struct json_reader *reader, const char *key, const char *forma
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
+    json_make_harmless(where);
+    json_make_harmless(what);
     reader->status = pnx_fail(reader->err, PNX_EINVAL, "%s%s%s", where, *where ? " " : "", what);
 }
 

@@ -24,6 +24,9 @@ struct json_reader {
     const struct json_place *place;
 };
 
+/** What a file says may be shown in a message: all that is not printable ASCII becomes "?". */
+void json_make_harmless(char *text);
+
 /** Notes a mistake at `key` of the current place (NULL: the place itself). */
 void reader_wrong(struct json_reader *reader, const char *key, const char *format, ...)
     PNX_PRINTF(3, 4);

@@ -365,8 +365,10 @@ pnx_status reports_read(const char *text, size_t size, struct reports *ret, pnx_
     if (size > REPORT_SIZE_MAX)
         return pnx_fail(err, PNX_EINVAL, "it is larger than %zu MiB", REPORT_SIZE_MAX >> 20);
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &wrong);
-    if (!root)
+    if (!root) {
+        json_make_harmless(wrong.text);
         return pnx_fail(err, PNX_EINVAL, "it is no JSON: line %d: %.100s", wrong.line, wrong.text);
+    }
     struct reports reports = {0};
     pnx_status status = read_root(root, &reports, err);
     json_decref(root);

@@ -116,9 +116,8 @@ pnx_status store_find(const struct store *store, const char *text, pnx_id *ret, 
     }
     if (strcmp(text, "last") != 0 && !is_beginning(text))
         return pnx_fail(err, PNX_EINVAL,
-                        "'%.60s' is neither 'last', nor the id of a session or its beginning, nor "
-                        "a file with a slash in its name",
-                        text);
+                        "that is no report: give 'last', the id of a session or its beginning, or "
+                        "a file with a slash in its name");
     for (size_t i = 0; i < store->count; i++) {
         if (strncasecmp(pnx_id_format(store->reports[i].id, id), text, strlen(text)) == 0) {
             *ret = store->reports[i].id;
