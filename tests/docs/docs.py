@@ -96,6 +96,10 @@ class Compiler:
     def common(self, text):
         flags = self.flags + [f"-I{self.source}/include", "-g", "-pthread"]
         libraries = [self.options.library]
+        if "<cleanroom/" in text:
+            if self.options.cleanroom is None:
+                raise LookupError("built without libcleanroom")
+            libraries = [self.options.cleanroom] + libraries
         if "patinox/test.h" in text:
             libraries = [self.options.test_library] + libraries
         if "patinox/uv.h" in text:
@@ -273,10 +277,11 @@ def main():
     parser.add_argument("--library", required=True)
     parser.add_argument("--test-library")
     parser.add_argument("--uv")
+    parser.add_argument("--cleanroom")
     parser.add_argument("--tool")
     parser.add_argument("--cflags", default="")
     options = parser.parse_args()
-    for name in ("library", "uv", "tool"):
+    for name in ("library", "uv", "cleanroom", "tool"):
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     compiler = Compiler(options)
