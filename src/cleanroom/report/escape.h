@@ -22,8 +22,8 @@ size_t pnx__print_markup_lines(FILE *out, const char *text, size_t most);
 /** A command (may be NULL), its words apart and quoted where they need it, to be read. */
 void pnx__print_markup_command(FILE *out, char *const *command, size_t most);
 /**
- * Copies `text` as well-formed UTF-8 (U+FFFD for what is none), as much of it as fits; `size` is not
- * 0. What was copied so is the same when it is copied again.
+ * Copies `text` as well-formed UTF-8 (U+FFFD for what is none), as much of it as fits; `size` is
+ * not 0. What was copied so is the same when it is copied again.
  */
 void pnx__copy_utf8(char *buffer, size_t size, const char *text);
 

@@ -63,7 +63,8 @@ const char pnx__html_style[] =
     "stroke-dasharray:3 3}.tl text{fill:var(--mute);font-size:11px}"
     ".bar{fill:var(--own)}.bar.ok{fill:var(--ok)}.bar.warn{fill:var(--warn)}"
     ".bar.bad{fill:var(--bad)}.bar.far{fill:var(--far)}.bar.keep{fill:var(--keep)}"
-    ".bar.run{fill:var(--link)}.bar.area{opacity:.55}.open{fill:none;stroke:var(--bad);stroke-width:2}"
+    ".bar.run{fill:var(--link)}.bar.area{opacity:.55}"
+    ".open{fill:none;stroke:var(--bad);stroke-width:2}"
     ".open.far{stroke:var(--far)}.open.keep{stroke:var(--keep)}\n"
     /* Tables. */
     "table{border-collapse:collapse;width:100%;font-size:.92rem}"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* For machines. Keys are explained in docs/report.md; report.schema.json holds all reports to it. */
+/* For machines. docs/report.md explains the keys, report.schema.json holds reports to them. */
 #include "report/json.h"
 
 #include "report/escape.h"
