@@ -7,12 +7,12 @@
 import com.github.benmanes.caffeine.cache.Cache;
 import com.github.benmanes.caffeine.cache.Caffeine;
 
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.concurrent.CyclicBarrier;
 
-public final class CaffeineBench {
+public final class CaffeineBench extends Bench {
     static final int CAPACITY = 100_000;
     static final int DRAWN = 1 << 20;
     static final double SKEW = 0.99;
@@ -20,7 +20,6 @@ public final class CaffeineBench {
     static final long WORK_NS = 250_000_000L;
     static final long WARM_NS = 1_500_000_000L;
     static final int MEMORY_ENTRIES = 1_000_000;
-    static final double FOREIGN_MAX = 0.05;
 
     static long mix64(long value) {
         value = (value ^ (value >>> 30)) * 0xbf58476d1ce4e5b9L;
@@ -83,7 +82,7 @@ public final class CaffeineBench {
         return done;
     }
 
-    static double measure(Cache<Long, Long> cache, Long[] drawn, int threads, boolean mixes,
+    static double timeOf(Cache<Long, Long> cache, Long[] drawn, int threads, boolean mixes,
             long span) throws Exception {
         CyclicBarrier barrier = new CyclicBarrier(threads);
         double[] each = new double[threads];
@@ -132,10 +131,10 @@ public final class CaffeineBench {
         int keys = hits ? CAPACITY : 1_000_000;
         Long[] drawn = draw(keys);
         Cache<Long, Long> cache = filled(keys, drawn);
-        measure(cache, drawn, threads, mixes, WARM_NS);
+        timeOf(cache, drawn, threads, mixes, WARM_NS);
         double[] values = new double[repetitions];
         for (int i = 0; i < repetitions; i++) {
-            values[i] = measure(cache, drawn, threads, mixes, WORK_NS);
+            values[i] = timeOf(cache, drawn, threads, mixes, WORK_NS);
         }
         return values;
     }
@@ -162,57 +161,28 @@ public final class CaffeineBench {
         return new double[] {bytes};
     }
 
-    /** Busy time of the machine and of this process, in clock ticks of 10 ms. */
-    static long[] ticks() throws Exception {
-        String[] all = Files.readAllLines(Path.of("/proc/stat")).get(0).trim().split("\\s+");
-        long busy = 0;
-        for (int field : new int[] {1, 2, 3, 6, 7, 8}) {
-            busy += Long.parseLong(all[field]);
-        }
-        String self = Files.readString(Path.of("/proc/self/stat"));
-        String[] own = self.substring(self.lastIndexOf(')') + 2).split(" ");
-        return new long[] {busy, Long.parseLong(own[11]) + Long.parseLong(own[12])};
+    private CaffeineBench() {
+        super("cache", "Caffeine", rows());
     }
 
-    static void run(String workload, int repetitions) throws Exception {
-        long[] before = ticks();
-        long began = System.nanoTime();
-        double[] values = workload.equals("cache-memory") ? memory() : timed(workload, repetitions);
-        double seconds = (System.nanoTime() - began) / 1e9;
-        long[] after = ticks();
-        double foreign = ((after[0] - before[0]) - (after[1] - before[1])) / 100.0 / seconds;
-        Arrays.sort(values);
-        System.out.printf("{\"subject\": \"cache\", \"metric\": \"%s\", \"unit\": \"%s\", "
-                + "\"who\": \"Caffeine\", \"min\": %.2f, \"median\": %.2f, \"max\": %.2f, "
-                + "\"noisy\": %b}%n", workload, workload.equals("cache-memory") ? "B" : "ns",
-                values[0], values[values.length / 2], values[values.length - 1],
-                foreign > FOREIGN_MAX);
+    /** One row each, named like its workload. */
+    private static Map<String, String[][]> rows() {
+        Map<String, String[][]> rows = new LinkedHashMap<>();
+        for (String workload : new String[] {"cache-hit-1", "cache-hit-2", "cache-read-1",
+            "cache-read-2", "cache-mix-1", "cache-mix-2"}) {
+            rows.put(workload, new String[][] {{workload, "ns"}});
+        }
+        rows.put("cache-memory", new String[][] {{"cache-memory", "B"}});
+        return rows;
+    }
+
+    @Override
+    double[][] measure(String workload, int repetitions) throws Exception {
+        return new double[][] {
+            workload.equals("cache-memory") ? memory() : timed(workload, repetitions)};
     }
 
     public static void main(String[] arguments) throws Exception {
-        String[] workloads = {"cache-hit-1", "cache-hit-2", "cache-read-1", "cache-read-2",
-            "cache-mix-1", "cache-mix-2", "cache-memory"};
-        if (arguments.length == 1 && arguments[0].equals("--list")) {
-            StringBuilder list = new StringBuilder();
-            for (String workload : workloads) {
-                list.append(list.length() > 0 ? ", " : "")
-                        .append(String.format("\"%s\": [\"%s\"]", workload, workload));
-            }
-            System.out.printf("{\"who\": \"Caffeine\", \"version\": \"%s\", \"workloads\": {%s}}%n",
-                    System.getProperty("version"), list);
-            return;
-        }
-        int repetitions = 5;
-        int next = 0;
-        for (; next + 1 < arguments.length && arguments[next].startsWith("--"); next += 2) {
-            if (arguments[next].equals("--repetitions")) {
-                repetitions = Integer.parseInt(arguments[next + 1]);
-            }
-        }
-        String[] wanted = next < arguments.length
-                ? Arrays.copyOfRange(arguments, next, arguments.length) : workloads;
-        for (String workload : wanted) {
-            run(workload, repetitions);
-        }
+        new CaffeineBench().begin(arguments);
     }
 }

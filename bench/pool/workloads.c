@@ -21,13 +21,17 @@ enum { SIZE = 2, THREADS_MAX = 8, BULK = 1000 };
 #define HOLD_RUN_NS ((uint64_t)2 * NS_PER_S)
 #define WAITS_MAX 65536
 
+struct wait {
+    uint64_t asked, served; /* when */
+};
+
 struct member {
     pthread_t thread;
     const struct pool_operations *operations;
     pthread_barrier_t *start;
     unsigned index;
     uint64_t done;
-    uint64_t *waits;
+    struct wait *waits;
 };
 
 static _Atomic int stop;
@@ -54,9 +58,10 @@ static void *hold(void *argument)
     struct member *member = argument;
     begin(member);
     while (!atomic_load_explicit(&stop, memory_order_relaxed) && member->done < WAITS_MAX) {
-        const uint64_t asked = now_ns();
+        struct wait *wait = &member->waits[member->done++];
+        wait->asked = now_ns();
         void *handle = member->operations->borrow();
-        member->waits[member->done++] = now_ns() - asked;
+        wait->served = now_ns();
         nanosleep(&(struct timespec){.tv_nsec = HOLD_NS}, NULL);
         member->operations->give_back(handle);
     }
@@ -127,30 +132,53 @@ static void cycles_8(const void *contender, double values[])
     run_cycles(contender, 8, values);
 }
 
-static int compare(const void *a, const void *b)
+static int by_span(const void *a, const void *b)
 {
-    const uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-    return left < right ? -1 : left > right;
+    const struct wait *left = a, *right = b;
+    const uint64_t l = left->served - left->asked, r = right->served - right->asked;
+    return l < r ? -1 : l > r;
+}
+
+static int by_asked(const void *a, const void *b)
+{
+    const struct wait *left = a, *right = b;
+    return left->asked < right->asked ? -1 : left->asked > right->asked;
+}
+
+/* How many, at most, asked after one that waited and were served before it. Who is taken off its
+ * CPU just before it queues up, or just after it was served, counts as overtaken, too. */
+static uint64_t overtaken(struct wait *waits, size_t count)
+{
+    uint64_t most = 0;
+    qsort(waits, count, sizeof *waits, by_asked);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t times = 0;
+        for (size_t j = i + 1; j < count && waits[j].asked < waits[i].served; j++)
+            times += waits[j].served < waits[i].served;
+        most = times > most ? times : most;
+    }
+    return most;
 }
 
 static void holds(const void *contender, double values[])
 {
-    static uint64_t all[THREADS_MAX * WAITS_MAX];
+    static struct wait all[THREADS_MAX * WAITS_MAX];
     struct member members[THREADS_MAX] = {0};
     for (unsigned i = 0; i < THREADS_MAX; i++)
-        members[i].waits = calloc(WAITS_MAX, sizeof(uint64_t));
+        members[i].waits = calloc(WAITS_MAX, sizeof(struct wait));
     const uint64_t took = run(members, THREADS_MAX, hold, HOLD_RUN_NS, contender);
     size_t count = 0;
     for (unsigned i = 0; i < THREADS_MAX; i++) {
-        memcpy(all + count, members[i].waits, members[i].done * sizeof(uint64_t));
+        memcpy(all + count, members[i].waits, members[i].done * sizeof(struct wait));
         count += members[i].done;
         free(members[i].waits);
     }
-    qsort(all, count, sizeof *all, compare);
-    const size_t at = count - 1 - count / 1000; /* p99.9 */
-    values[0] = (double)all[at] / NS_PER_MS;
+    qsort(all, count, sizeof *all, by_span);
+    const struct wait *tail = &all[count - 1 - count / 1000]; /* p99.9 */
+    values[0] = (double)(tail->served - tail->asked) / NS_PER_MS;
     values[1] = jain(members, THREADS_MAX);
     values[2] = (double)took / (double)count / NS_PER_US;
+    values[3] = (double)overtaken(all, count);
 }
 
 static bool anybody(const void *contender)
@@ -167,7 +195,10 @@ static const struct bench_workload workload_8 = {
     .name = "borrow-8", .rows = {{"borrow-8", "ns"}}, .can = anybody, .run = cycles_8};
 static const struct bench_workload workload_hold = {
     .name = "hold-8",
-    .rows = {{"hold-p999", "ms"}, {"hold-jain", "share"}, {"hold-cycle", "us"}},
+    .rows = {{"hold-p999", "ms"},
+             {"hold-jain", "share"},
+             {"hold-cycle", "us"},
+             {"hold-overtaken", "times"}},
     .once = true,
     .latency = true,
     .can = anybody,

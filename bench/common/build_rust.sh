@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# build.sh CARGO CRATES MANIFEST OUTPUT: builds the library from the crates in the directory CRATES,
+# build_rust.sh CARGO CRATES MANIFEST OUTPUT: builds the library from the crates in the directory CRATES,
 # without network. Cargo writes its lock file and everything else next to MANIFEST.
 
 set -eu
