@@ -2,6 +2,8 @@
 /* Who is served next, and what becomes of those who are not. */
 #include "support.h"
 
+#include "pool/internal.h"
+
 enum { MANY = 64 };
 
 struct place {
@@ -164,6 +166,21 @@ static void overtaken_at_most_so_often(void **state)
     }
 }
 
+/* Whether overtaking is worth it is known from the first lease on. */
+static void long_leases_are_handed_over_in_order(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.max = 1});
+    assert_int_equal(atomic_load(&world.pool->strict), 0);
+    pnx__pool_hold(world.pool, PNX_US(100));
+    assert_int_equal(atomic_load(&world.pool->strict), 1);
+    for (int i = 0; i < 10; i++)
+        pnx__pool_hold(world.pool, 50);
+    assert_int_equal(atomic_load(&world.pool->strict), 0);
+    pnx__pool_hold(world.pool, PNX_S(1)); /* one that lost its CPU, say */
+    assert_int_equal(atomic_load(&world.pool->strict), 0);
+}
+
 static void a_try_never_waits_nor_overtakes(void **state)
 {
     (void)state;
@@ -258,6 +275,7 @@ int main(void)
         on_manual(higher_priorities_first_but_not_for_ever),
         on_manual(tenants_share_by_weight),
         on_manual(overtaken_at_most_so_often),
+        on_manual(long_leases_are_handed_over_in_order),
         on_manual(a_try_never_waits_nor_overtakes),
         on_manual(the_deadline_covers_create_and_validate),
         on_manual(nested_acquires_are_told),

@@ -186,7 +186,7 @@ struct pnx_pool { /* NOLINT(clang-analyzer-optin.performance.Padding): by who to
     pnx__pool_tenant tenants[PNX_POOL_TENANTS_MAX];
     unsigned tenant_turn;
     bool tenant_fresh;
-    _Atomic int64_t hold; /* moving average of what leases take, clipped; no lock */
+    _Atomic int64_t hold; /* moving average of what leases take, clipped; -1: no sample; no lock */
     pnx__random random;
     /* creating */
     pnx_pool_circuit circuit;

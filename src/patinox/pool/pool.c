@@ -236,6 +236,7 @@ static void init(pnx_pool *pool, pnx_registry *registry, const pnx_pool_config *
     pool->floor = config->initial > config->min ? config->initial : config->min;
     pool->ramp = config->create_concurrency;
     pool->random.state = config->seed != 0 ? config->seed : pnx__random64();
+    atomic_store_explicit(&pool->hold, -1, memory_order_relaxed);
     pool->tick_want = PNX_FOREVER;
     pool->tick_hook.ended = pnx__pool_tick_ended;
     pool->tenant_fresh = true;
