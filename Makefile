@@ -58,8 +58,8 @@ format: ## formats all C sources in place
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 bench: ## measures SUBJECT (default: all) against its peers; JSON=FILE writes it
-	@tools/setup build bench $$(command -v cargo >/dev/null && echo tokio) \
-		$$(command -v javac >/dev/null && echo caffeine)
+	@tools/setup build bench $$(command -v cargo >/dev/null && echo rust) \
+		$$(command -v javac >/dev/null && echo java)
 	@tools/configure build-bench -Dtests=disabled -Dbench=enabled
 	@ninja -C build-bench bench-programs
 	bench/run --build build-bench $(if $(JSON),--json $(JSON)) $(SUBJECT)

@@ -189,6 +189,67 @@ static void adapts(void **state)
     cache_end(cache);
 }
 
+/*
+ * Each key comes twice, 30 keys apart, after a load that has filled the main queue: a narrow window
+ * would never see the second use, and what comes back from the ghost would keep it narrow.
+ */
+static void what_was_before_does_not_stay_in_the_way(void **state)
+{
+    struct ratio before = {0}, ratio = {0};
+    pnx__random random = {4711};
+    pnx_cache *cache = cache_make(&(pnx_cache_config){.capacity = 100, .deterministic = true});
+    for (int i = 0; i < 30000; i++)
+        request(cache, pnx__random_below(&random, 20) * pnx__random_below(&random, 20), &before);
+    for (uint64_t key = 1000; key < 61000; key++) {
+        request(cache, key, &ratio);
+        request(cache, key - 30, &ratio);
+    }
+    assert_true(ratio.hits * 100 > ratio.requests * 40); /* of 50 */
+    cache_end(cache);
+}
+
+/* To and fro over more than fits: now recency is ahead, now frequency. */
+static struct ratio zigzag_ratio(pnx_cache_policy policy)
+{
+    struct ratio ratio = {0};
+    pnx_cache *cache =
+        cache_make(&(pnx_cache_config){.capacity = 500, .policy = policy, .deterministic = true});
+    for (int round = 0; round < 40; round++) {
+        for (uint64_t key = 0; key < 2000; key++)
+            request(cache, key, &ratio);
+        for (uint64_t key = 2000; key-- > 0;)
+            request(cache, key, &ratio);
+    }
+    cache_end(cache);
+    return ratio;
+}
+
+static void to_and_fro_is_not_followed(void **state)
+{
+    const struct ratio clock = zigzag_ratio(PNX_CACHE_CLOCK);
+    const struct ratio adaptive = zigzag_ratio(PNX_CACHE_ADAPTIVE);
+    assert_true(adaptive.hits * 100 > clock.hits * 90);
+}
+
+/* What is used twice and never again: whatever keeps what was used keeps it in vain. */
+static void age_alone(void **state)
+{
+    struct ratio fifo = {0}, adaptive = {0};
+    for (int which = 0; which < 2; which++) {
+        pnx__random random = {1};
+        pnx_cache *cache =
+            cache_make(&(pnx_cache_config){.capacity = 600,
+                                           .policy = which ? PNX_CACHE_ADAPTIVE : PNX_CACHE_FIFO,
+                                           .deterministic = true});
+        for (uint64_t key = 1000; key < 80000; key++) {
+            request(cache, key, which ? &adaptive : &fifo);
+            request(cache, key - pnx__random_below(&random, 600), which ? &adaptive : &fifo);
+        }
+        cache_end(cache);
+    }
+    assert_true(adaptive.hits * 100 > fifo.hits * 95);
+}
+
 static void deterministic(void **state)
 {
     for (int i = 0; i < PNX_CACHE_POLICY_COUNT; i++) {
@@ -212,8 +273,14 @@ static void deterministic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact),  cmocka_unit_test(a_loop),        cmocka_unit_test(recency),
-        cmocka_unit_test(adapts), cmocka_unit_test(deterministic),
+        cmocka_unit_test(exact),
+        cmocka_unit_test(a_loop),
+        cmocka_unit_test(recency),
+        cmocka_unit_test(adapts),
+        cmocka_unit_test(deterministic),
+        cmocka_unit_test(what_was_before_does_not_stay_in_the_way),
+        cmocka_unit_test(to_and_fro_is_not_followed),
+        cmocka_unit_test(age_alone),
     };
     return cmocka_run_group_tests_name("cache policies", tests, NULL, NULL);
 }

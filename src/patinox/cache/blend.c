@@ -17,7 +17,7 @@ enum { WINDOW, MAIN };
 bool pnx__blend_init(pnx__blend *blend, const pnx__recipe *recipe, bool changes, uint64_t capacity,
                      uint64_t entries)
 {
-    *blend = (pnx__blend){.recipe = recipe, .capacity = capacity};
+    *blend = (pnx__blend){.recipe = recipe, .capacity = capacity, .main_most = UINT64_MAX};
     pnx__segment_init(&blend->window);
     pnx__segment_init(&blend->main);
     blend->counts = changes || recipe->door == PNX__DOOR_RARE;
@@ -170,7 +170,7 @@ static pnx__node *evict_clock(pnx__blend *blend)
 {
     for (unsigned rounds = 0;; rounds++) {
         pnx__node *node = pnx__segment_tail(&blend->window);
-        if (pnx__uses(node) == 0 || rounds == ROUNDS_MAX)
+        if (pnx__uses(node) == 0 || blend->recipe->least == 0 || rounds == ROUNDS_MAX)
             return leave(blend, node);
         settle(blend, node);
         pnx__segment_renew(&blend->window, node);
@@ -185,7 +185,7 @@ pnx__node *pnx__blend_evict(pnx__blend *blend)
         return NULL;
     const bool narrow =
         blend->window.count == 0 || (blend->window.weight <= room && blend->main.count != 0);
-    if (narrow)
+    if (narrow || blend->main.weight > blend->main_most)
         return leave(blend, main_victim(blend, ROUNDS_MAX));
     switch (blend->recipe->door) {
     case PNX__DOOR_RARE:

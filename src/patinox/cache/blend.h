@@ -19,7 +19,7 @@
 enum pnx__door {
     PNX__DOOR_RARE,  /**< seen more often than the one that would have to go (TinyLFU) */
     PNX__DOOR_GHOST, /**< used in the window, or back soon after it was evicted (S3-FIFO) */
-    PNX__DOOR_NONE,  /**< all is window: CLOCK */
+    PNX__DOOR_NONE,  /**< all is window: CLOCK, or FIFO */
 };
 
 typedef struct pnx__recipe {
@@ -27,7 +27,8 @@ typedef struct pnx__recipe {
     uint16_t window; /**< its share of the capacity, in thousandths */
     uint8_t door;
     uint8_t least; /**< GHOST: uses in the window that open the door. RARE: the lead in sightings
-                          that the newcomer needs */
+                          that the newcomer needs. NONE: 0: not even what was used gets another
+                          round */
 } pnx__recipe;
 
 /** Uses that a mark counts to. */
@@ -36,6 +37,7 @@ typedef struct pnx__recipe {
 typedef struct pnx__blend {
     const pnx__recipe *recipe;
     uint64_t capacity;
+    uint64_t main_most; /**< weight of the main queue beyond which it gives way; UINT64_MAX: none */
     pnx__segment window, main;
     pnx__sketch sketch;
     pnx__ghost ghost;
