@@ -68,6 +68,9 @@ typedef struct pnx_session_config {
     unsigned tier;              /**< PNX_TIER(0) … PNX_TIER(3): at most this [what can be had] */
     unsigned tier_required;     /**< less than this number is an error [0] */
     pnx_keep keep;              /**< the directory, and what else is the session's [never] */
+    const char *const *watch;   /**< directories in which new files are told, at any depth, besides
+                                the first level of /tmp and /var/tmp; NULL-terminated; used by
+                                pnx_session_open only [none] */
     const char *tool;           /**< the tool 'cleanroom', executed as the reaper
                                 [$CLEANROOM_TOOL, else where it was installed] */
     bool no_reaper;             /**< nobody watches: what is left when this process dies stays until

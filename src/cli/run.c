@@ -42,13 +42,17 @@ static void take_signals(pnx_session *session)
 /* ---- the report ------------------------------------------------------------------------------ */
 
 /* Opened before the command runs: a report that cannot be written is told in time. */
-static FILE *open_report(const char *file)
+static bool open_reports(const struct run_options *options, FILE **ret)
 {
-    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (!out)
-        complain("cannot write the report %s: %m", file);
-    return out;
+    for (size_t i = 0; i < options->report_count; i++) {
+        int fd = open(options->reports[i].path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        ret[i] = fd >= 0 ? fdopen(fd, "w") : NULL;
+        if (!ret[i]) {
+            complain("cannot write the report %s: %m", options->reports[i].path);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* In one piece: other programs may write to the same terminal or log. */
@@ -66,15 +70,24 @@ static void print_report(const pnx_session_report *report)
     free(text);
 }
 
-static bool write_report(const char *file, const pnx_session_report *report, FILE *out)
+/* False: one could not be written; that was told. */
+static bool write_reports(const struct run_options *options, const pnx_session_report *report,
+                          FILE **files)
 {
-    pnx_error err = {0};
-    pnx_status status = pnx_session_report_write_json(report, out, &err);
-    if (fclose(out) != 0 && status == PNX_OK)
-        status = pnx_fail(&err, PNX_EFAILED, "cannot write the report: %m");
-    if (status != PNX_OK)
-        complain("%s: %s", file, err.message);
-    return status == PNX_OK;
+    pnx_report_options how = {.fail_on_leftovers = options->fail_on_leftovers};
+    bool written = true;
+    for (size_t i = 0; i < options->report_count; i++) {
+        pnx_error err = {0};
+        pnx_status status =
+            pnx_session_report_write(report, options->reports[i].format, &how, files[i], &err);
+        if (fclose(files[i]) != 0 && status == PNX_OK)
+            status = pnx_fail(&err, PNX_EFAILED, "cannot write the report: %m");
+        if (status == PNX_OK)
+            continue;
+        complain("%s: %s", options->reports[i].path, err.message);
+        written = false;
+    }
+    return written;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -104,7 +117,7 @@ static int status_of_failure(pnx_status status)
     return status == PNX_EUNSUPPORTED ? EXIT_CANNOT_RUN : EXIT_CLEANROOM;
 }
 
-static int run_in(pnx_session *session, const struct run_options *options, FILE *json)
+static int run_in(pnx_session *session, const struct run_options *options, FILE **files)
 {
     pnx_error err = {0};
     pnx_session_report report;
@@ -116,10 +129,11 @@ static int run_in(pnx_session *session, const struct run_options *options, FILE 
         complain_of(&err);
 
     (void)pnx_session_close(session, &report, NULL); /* the report tells what it could not do */
-    bool worth_telling = report.leftovers > 0 || report.unremoved > 0;
+    bool worth_telling = report.leftovers > 0 || report.unremoved > 0 || report.foreign > 0 ||
+                         report.kept > 0 || report.warnings;
     if (worth_telling || (ran && !options->quiet))
         print_report(&report);
-    bool reported = !json || write_report(options->report, &report, json);
+    bool reported = write_reports(options, &report, files);
     int exit_status = ran ? status_of(options, &report, reported) : status_of_failure(status);
     pnx_session_report_done(&report);
     return exit_status;
@@ -139,8 +153,8 @@ int cli_run(int argc, char **argv)
     int status;
     if (!parse_run_options(argc, argv, &options, &status))
         return status;
-    FILE *json = NULL;
-    if (options.report && !(json = open_report(options.report)))
+    FILE *files[REPORTS_MAX];
+    if (!open_reports(&options, files))
         return EXIT_CLEANROOM;
 
     pnx_error err = {0};
@@ -152,7 +166,7 @@ int cli_run(int argc, char **argv)
         return EXIT_CLEANROOM;
     }
     take_signals(session);
-    status = run_in(session, &options, json);
+    status = run_in(session, &options, files);
     if (adopting)
         end_adopting(&adopter);
     /* Closed, but not freed: a handler may be about to use it, and the process ends here. */

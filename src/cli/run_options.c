@@ -5,7 +5,9 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: cleanroom run [OPTION...] [--] CMD [ARG...]\n"
@@ -20,7 +22,14 @@ static const char usage[] =
     "  --name NAME          what to call this run in reports [the name of CMD]\n"
     "  --isolate LIST       what CMD has of its own: tmp,ipc,pid,mount,net, or all\n"
     "  --limit LIST         what CMD may use: mem=SIZE,pids=N,cpu=N,fsize=SIZE,disk=SIZE\n"
-    "  --report FILE.json   write the report as JSON too\n"
+    "  --tier N             use tier N at most, of 0 to 3; auto: the best that can be had [auto]\n"
+    "  --require-tier N     fail if less than tier N can be had\n"
+    "  --watch DIR          tell of new files in DIR, at any depth; may be given several times\n"
+    "  --keep WHEN          never, on-failure, always: what CMD left, but for processes, stays\n"
+    "                       [never]\n"
+    "  --report FILE        write the report to FILE.txt, .json, .xml (JUnit) or .html, too; may "
+    "be\n"
+    "                       given several times\n"
     "  --fail-on-leftovers  exit with 120 if CMD succeeded but left something behind,\n"
     "                       with 121 if some of that could not be removed\n"
     "  --quiet              say nothing when nothing was left behind\n"
@@ -32,12 +41,31 @@ static const char usage[] =
     "Exit status: that of CMD; 128+N if signal N ended it; 124 timed out; 125 cleanroom failed;\n"
     "126 CMD cannot be executed; 127 there is no such command.\n";
 
-enum { TIMEOUT = 256, GRACE, NAME, REPORT, ISOLATE, LIMIT, FAIL, QUIET, HELP, VERSION };
+enum {
+    TIMEOUT = 256,
+    GRACE,
+    NAME,
+    TIER,
+    REQUIRE_TIER,
+    WATCH,
+    KEEP,
+    REPORT,
+    ISOLATE,
+    LIMIT,
+    FAIL,
+    QUIET,
+    HELP,
+    VERSION,
+};
 
 static const struct option options[] = {
     {"timeout", required_argument, NULL, TIMEOUT},
     {"grace", required_argument, NULL, GRACE},
     {"name", required_argument, NULL, NAME},
+    {"tier", required_argument, NULL, TIER},
+    {"require-tier", required_argument, NULL, REQUIRE_TIER},
+    {"watch", required_argument, NULL, WATCH},
+    {"keep", required_argument, NULL, KEEP},
     {"report", required_argument, NULL, REPORT},
     {"isolate", required_argument, NULL, ISOLATE},
     {"limit", required_argument, NULL, LIMIT},
@@ -58,15 +86,69 @@ static bool parse_span(const char *option, const char *text, pnx_duration *ret)
     return false;
 }
 
+/* The reaper, which has another working directory, may have to write it in our place. */
+static char *absolute(const char *file)
+{
+    char *path = NULL, *cwd = *file == '/' ? NULL : getcwd(NULL, 0);
+    if (*file == '/')
+        return strdup(file);
+    if (cwd && asprintf(&path, "%s/%s", cwd, file) < 0)
+        path = NULL;
+    free(cwd);
+    return path;
+}
+
 static bool parse_report(const char *file, struct run_options *ret)
 {
-    size_t length = strlen(file);
-    if (length > 5 && strcmp(file + length - 5, ".json") == 0) {
-        ret->report = file;
+    pnx_error err = {0};
+    if (ret->report_count == REPORTS_MAX) {
+        complain("--report '%s': at most %d reports are written", file, REPORTS_MAX);
+        return false;
+    }
+    struct report_file *report = &ret->reports[ret->report_count];
+    if (pnx_report_format_of(file, &report->format, &err) != PNX_OK) {
+        (void)pnx_wrap(&err, PNX_EINVAL, "--report");
+        complain_of(&err);
+        return false;
+    }
+    report->path = file;
+    ret->report_paths[ret->report_count] = absolute(file);
+    ret->report_count += ret->report_paths[ret->report_count] != NULL;
+    ret->session.reports = ret->report_paths;
+    return true;
+}
+
+static bool parse_tier(const char *option, const char *text, unsigned *ret)
+{
+    if (text[0] >= '0' && text[0] <= '3' && text[1] == '\0') {
+        *ret = (unsigned)(text[0] - '0');
         return true;
     }
-    complain("--report '%s': the format is told by the name, which must end in .json", file);
+    complain("--%s '%s': there are the tiers 0, 1, 2 and 3", option, text);
     return false;
+}
+
+static bool parse_keep(const char *text, pnx_keep *ret)
+{
+    static const char *const names[] = {"never", "on-failure", "always"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (pnx_keep)i;
+            return true;
+        }
+    complain("--keep '%s': it is never, on-failure or always", text);
+    return false;
+}
+
+static bool add_watched(const char *dir, struct run_options *ret)
+{
+    if (ret->watch_count == WATCHED_MAX) {
+        complain("--watch '%s': at most %d directories are watched", dir, WATCHED_MAX);
+        return false;
+    }
+    ret->watch[ret->watch_count++] = dir;
+    ret->session.watch = ret->watch;
+    return true;
 }
 
 /* Given more than once, it adds up. */
@@ -113,6 +195,21 @@ static bool take(int option, struct run_options *ret)
     case NAME:
         ret->session.name = optarg;
         return true;
+    case TIER: {
+        unsigned tier;
+        if (strcmp(optarg, "auto") == 0)
+            return true;
+        if (!parse_tier("tier", optarg, &tier))
+            return false;
+        ret->session.tier = PNX_TIER(tier);
+        return true;
+    }
+    case REQUIRE_TIER:
+        return parse_tier("require-tier", optarg, &ret->session.tier_required);
+    case WATCH:
+        return add_watched(optarg, ret);
+    case KEEP:
+        return parse_keep(optarg, &ret->session.keep);
     case REPORT:
         return parse_report(optarg, ret);
     case ISOLATE:

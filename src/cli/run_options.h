@@ -6,9 +6,19 @@
 #include <cleanroom/process.h>
 #include <cleanroom/session.h>
 
+#define REPORTS_MAX 16
+#define WATCHED_MAX 64
+
 struct run_options {
     pnx_session_config session;
-    const char *report; /* file for the JSON report, or NULL */
+    size_t report_count;
+    struct report_file {
+        const char *path; /* as the user named it */
+        pnx_report_format format;
+    } reports[REPORTS_MAX];
+    const char *watch[WATCHED_MAX + 1]; /* NULL-terminated, for session.watch */
+    size_t watch_count;
+    const char *report_paths[REPORTS_MAX + 1]; /* absolute, for session.reports */
     bool fail_on_leftovers, quiet;
     const char *const *command; /* NULL-terminated */
 };

@@ -55,7 +55,7 @@ def wrong_usage_is_explained():
         (["run", "--timeout"], "'--timeout' needs a value"),
         (["run", "--timeout", "soon", "true"], "--timeout 'soon' is not a span of time"),
         (["run", "--grace=-1s", "true"], "--grace '-1s' is not a span of time"),
-        (["run", "--report", "x.yaml", "true"], "must end in .json"),
+        (["run", "--report", "x.yaml", "true"], "must end in .txt, .json, .xml (JUnit) or .html"),
         (["run", "--report", "/no/such/dir/x.json", "true"], "/no/such/dir/x.json"),
         (["walk"], "no such command: 'walk'"), ([], "usage: cleanroom"),
     ]

@@ -194,6 +194,9 @@ static void add_things(pnx_session *session, pnx_session_report *report)
                         .outcome = outcome,
                     });
     }
+    pnx_outcome foreign = {.fate = PNX_FATE_FOREIGN};
+    (void)pnx_session_report_count(report, "file", PNX_ORIGIN_FOUND, &foreign,
+                                   session->outside_unlisted);
     if (session->things_unlisted > 0)
         (void)pnx_session_report_warn(report, "%llu things could not be listed: no memory",
                                       (unsigned long long)session->things_unlisted);

@@ -109,6 +109,7 @@ static pnx_status clean_up(pnx_session *session)
     ask_limits(session);
     pnx__session_learn(session); /* of what was made until the last process went */
     pnx__session_find_things(session);
+    pnx__session_find_outside(session);
     if (is_kept(session))
         keep_all(session);
     else {
@@ -165,6 +166,7 @@ void pnx__session_free_all(pnx_session *session)
     pnx__close(session->signals[1]);
     pnx__close(session->state_fd);
     pnx__before_done(&session->before);
+    pnx__watch_done(&session->watch);
     pnx__evidence_done(&session->evidence);
     for (size_t i = 0; session->command && session->command[i]; i++)
         free(session->command[i]);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *type_of(uint32_t mode)
+const char *pnx__session_type_of(uint32_t mode)
 {
     switch (mode & S_IFMT) {
     case S_IFREG:
@@ -86,7 +86,7 @@ static void note(const pnx_tree_entry *entry, void *context)
         return;
     pnx_session_resource row = {
         .kind = "file",
-        .type = type_of(entry->mode),
+        .type = pnx__session_type_of(entry->mode),
         .origin = PNX_ORIGIN_FOUND,
         .owner = entry->owner,
         .priority = pnx_kind_tempdir.priority,

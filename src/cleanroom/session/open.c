@@ -289,6 +289,7 @@ static pnx_status make(pnx_session *session, pnx_error *err)
         return status;
     session->set.cgroup = session->cgroup;
     if ((status = pnx__before_take(&session->before, err)) ||
+        (status = pnx__watch_begin(&session->watch, session->config.watch, err)) ||
         (status = pnx__before_save(&session->before, session->record_fd, err)) ||
         (status = pnx__session_await_reaper(session, err)))
         return status;

@@ -9,6 +9,7 @@
 #include "ledger/ledger.h"
 #include "session/before.h"
 #include "session/reaper_link.h"
+#include "session/watch.h"
 #include "track/evidence.h"
 
 #include <limits.h>
@@ -49,6 +50,8 @@ struct pnx_session {
     pnx__ledger *ledger;
     struct pnx__reaper_link reaper;
     struct pnx__before before;
+    struct pnx__watch watch;
+    uint64_t outside_unlisted; /* files outside that are counted but not listed */
     struct pnx__evidence evidence;
     uint32_t dir_resource, cgroup_resource;
     char warning[224]; /* what the user should know; may be empty */
@@ -122,6 +125,8 @@ void pnx__session_stop_with_command(pnx_session *session, bool asked);
 /** Lets the directory's removal write down what it finds. */
 void pnx__session_watch_dir(pnx_session *session);
 void pnx__session_forget_files(pnx_session *session);
+/** "regular", "directory", …: the type of a file in reports. */
+const char *pnx__session_type_of(uint32_t mode);
 
 /* record.c */
 /** Opens the state directory and makes the session's ledger. */
@@ -154,6 +159,10 @@ bool pnx__session_remembers(void *session, pid_t pid);
 void pnx__session_judge_intents(pnx_session *session);
 /** Lists what is new, and judges whose it is. */
 void pnx__session_find_things(pnx_session *session);
+
+/* found_outside.c */
+/** Lists what is new where files are watched. */
+void pnx__session_find_outside(pnx_session *session);
 
 /* sweep.c */
 /** Removes the session's things of the orders up to `last`. False: one of them is still there. */

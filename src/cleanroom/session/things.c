@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
@@ -126,6 +127,9 @@ static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
     char path[PNX_THING_NAME_MAX + 16];
     if (was_a_member(session, info->creator))
         return PROVED;
+    uid_t user = geteuid();
+    if (user != 0 && info->owner >= 0 && info->owner != (int64_t)user)
+        return NEIGHBOUR; /* our command cannot make what belongs to somebody else */
     switch (kind->code) {
     case PNX__CODE_SYSV_SHM:
     case PNX__CODE_SYSV_SEM:
