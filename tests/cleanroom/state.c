@@ -4,7 +4,20 @@
 
 #include "ledger/state.h"
 
-#include <sys/socket.h>
+#include <sys/syscall.h>
+
+/* A file of this name cannot be removed. */
+static const char *stuck_name;
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): theirs are reserved */
+int unlinkat(int dir, const char *name, int flags)
+{
+    if (stuck_name && strcmp(name, stuck_name) == 0) {
+        errno = EPERM;
+        return -1;
+    }
+    return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
 
 /* The environment of each test is its own. */
 static int make_home(void **state)
@@ -333,6 +346,29 @@ static void what_is_no_file_keeps_a_session(void **state)
     drop_state(state, fd);
 }
 
+/* Or nobody would know any more that there is something to be removed. */
+static void the_ledger_is_the_last_to_go(void **state)
+{
+    const char *const names[] = {"a", "m", "z"}; /* in whatever order they are read */
+    pnx_error err = {0};
+    int fd = open_state(state), dir = make_session(fd, first);
+    pnx__ledger_close(make_ledger(dir));
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned k = 0; k < 3; k++)
+            write_file(path_of(state, first, names[k]), 1);
+        stuck_name = names[i];
+        assert_int_equal(pnx__state_session_remove(fd, first, &err), PNX_EFAILED);
+        assert_int_equal(err.sys_errno, EPERM);
+        assert_non_null(strstr(err.message, path_of(state, first, names[i])));
+        assert_true(exists(path_of(state, first, names[i])));
+        assert_true(exists(path_of(state, first, "ledger")));
+        stuck_name = NULL;
+    }
+    assert_ok(pnx__state_session_remove(fd, first, &err), &err);
+    close(dir);
+    drop_state(state, fd);
+}
+
 static void a_link_is_no_session_to_remove(void **state)
 {
     pnx_error err = {0};
@@ -462,6 +498,7 @@ int main(void)
         placed(every_session_is_met),
         placed(a_session_is_removed_with_its_files),
         placed(what_is_no_file_keeps_a_session),
+        placed(the_ledger_is_the_last_to_go),
         placed(a_link_is_no_session_to_remove),
         placed(one_that_is_being_made_is_left_alone),
         placed(a_cleaner_never_takes_a_session_from_its_maker),
