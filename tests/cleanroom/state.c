@@ -106,7 +106,6 @@ static int look_at_home(const char *place)
 {
     char path[4096];
     int fd;
-    pnx_error err = {0};
     setenv("HOME", place, 1);
     if (pnx__state_open(&fd, path, sizeof path, NULL) != PNX_OK ||
         strcmp(path, in(place, ".local/state/cleanroom")) != 0)
@@ -125,12 +124,34 @@ static int look_at_home(const char *place)
         return 5;
     if (rmdir(path) || rmdir(in(place, "x")))
         return 6;
-    unsetenv("XDG_STATE_HOME");
-    unsetenv("HOME");
-    if (pnx__state_open(&fd, path, sizeof path, &err) != PNX_EINVAL ||
-        !strstr(err.message, "CLEANROOM_STATE_DIR"))
-        return 7;
     return 0;
+}
+
+/* Its own by its name; whoever has taken that before us is refused as everywhere. */
+static int look_without_home(const char *place)
+{
+    char path[4096], expected[64];
+    int fd;
+    const char *const homes[] = {NULL, "", "relative", "/proc", in(place, "missing")};
+    snprintf(expected, sizeof expected, "/var/tmp/cleanroom-%u", (unsigned)geteuid());
+    const bool was_there = exists(expected);
+    for (unsigned i = 0; i < sizeof homes / sizeof *homes; i++) {
+        if (homes[i])
+            setenv("HOME", homes[i], 1);
+        else
+            unsetenv("HOME");
+        if (pnx__state_open(&fd, path, sizeof path, NULL) != PNX_OK || strcmp(path, expected) != 0)
+            return 1;
+        close(fd);
+        if (!was_there)
+            rmdir(expected); /* unless a clean room of that user has begun to use it meanwhile */
+    }
+    return 0;
+}
+
+static void without_a_home_it_is_where_it_survives_a_reboot(void **state)
+{
+    assert_int_equal(as_nobody(state, look_without_home), 0);
 }
 
 static void for_a_user_it_is_at_home(void **state)
@@ -491,6 +512,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         placed(it_is_where_the_environment_says),
         placed(for_a_user_it_is_at_home),
+        placed(without_a_home_it_is_where_it_survives_a_reboot),
         placed(a_relative_path_is_refused),
         placed(what_others_had_a_hand_in_is_refused),
         placed(one_that_cannot_be_made_is_told),
