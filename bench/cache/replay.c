@@ -11,6 +11,7 @@
 
 #include <patinox/cache.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -53,17 +54,29 @@ static size_t replay(const struct trace *trace, const struct options *options,
     return hits;
 }
 
+static void print_usage(FILE *out)
+{
+    fputs("usage: cache-replay --size N [--policy P] [--json FILE] [--concurrent] TRACE.txt.gz\n"
+          "policies:",
+          out);
+    for (int i = 0; i < PNX_CACHE_POLICY_COUNT; i++)
+        fprintf(out, " %s", pnx_cache_policy_name((pnx_cache_policy)i));
+    fputs(" arc all\n", out);
+}
+
 static _Noreturn void usage(const char *what)
 {
-    fprintf(stderr,
-            "cache-replay: %s\n"
-            "usage: cache-replay --size N [--policy P] [--json FILE] [--concurrent] TRACE.txt.gz\n"
-            "policies:",
-            what);
-    for (int i = 0; i < PNX_CACHE_POLICY_COUNT; i++)
-        fprintf(stderr, " %s", pnx_cache_policy_name((pnx_cache_policy)i));
-    fputs(" arc all\n", stderr);
+    fprintf(stderr, "cache-replay: %s\n", what);
+    print_usage(stderr);
     exit(2);
+}
+
+static bool is_policy(const char *name)
+{
+    for (int i = 0; i < PNX_CACHE_POLICY_COUNT; i++)
+        if (strcmp(name, pnx_cache_policy_name((pnx_cache_policy)i)) == 0)
+            return true;
+    return strcmp(name, "arc") == 0 || strcmp(name, "all") == 0;
 }
 
 static struct options parse(int argc, char **argv)
@@ -80,7 +93,7 @@ static struct options parse(int argc, char **argv)
         case 's':
             errno = 0;
             options.size = strtoull(optarg, &end, 10);
-            if (errno || end == optarg || *end || *optarg == '-' || options.size == 0)
+            if (errno || *end || !isdigit((unsigned char)*optarg) || options.size == 0)
                 usage("--size needs a whole number above 0");
             break;
         case 'p':
@@ -92,10 +105,15 @@ static struct options parse(int argc, char **argv)
         case 'c':
             options.concurrent = true;
             break;
+        case 'h':
+            print_usage(stdout);
+            exit(0);
         default:
             usage("what is meant?");
         }
     }
+    if (!is_policy(options.policy))
+        usage("unknown policy");
     if (options.size == 0)
         usage("--size is missing");
     if (optind + 1 != argc)
@@ -120,8 +138,6 @@ static size_t run(const struct trace *trace, const struct options *options, stru
     }
     if (all || strcmp(options->policy, "arc") == 0)
         results[count++] = (struct result){"arc", trace_arc(trace, options->size)};
-    if (count == 0)
-        usage("unknown policy");
     return count;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/trace.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,9 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* With this status the child ends that has said itself what is wrong. */
+#define TOLD 127
+
 /* gzip(1) takes plain files too with -f; no library is needed for what happens once. */
 static FILE *open_trace(const char *path, pid_t *ret_pid)
 {
@@ -20,10 +24,14 @@ static FILE *open_trace(const char *path, pid_t *ret_pid)
     *ret_pid = fork();
     if (*ret_pid == 0) {
         const int in = open(path, O_RDONLY | O_CLOEXEC);
-        if (in >= 0 && dup2(in, 0) == 0 && dup2(ends[1], 1) == 1)
+        if (in < 0) {
+            fprintf(stderr, "cache-replay: %s: %s\n", path, strerror(errno));
+            _exit(TOLD);
+        }
+        if (dup2(in, 0) == 0 && dup2(ends[1], 1) == 1)
             execlp("gzip", "gzip", "-dcf", (char *)NULL);
-        fprintf(stderr, "cache-replay: %s: %s\n", path, strerror(errno));
-        _exit(127);
+        fprintf(stderr, "cache-replay: cannot run gzip, which reads traces: %s\n", strerror(errno));
+        _exit(TOLD);
     }
     close(ends[1]);
     if (*ret_pid < 0) {
@@ -43,18 +51,36 @@ static bool grow(void **array, size_t *room, size_t size)
     return true;
 }
 
+/* A line of digits, and nothing else. */
+static bool parse_key(const char *line, uint64_t *ret)
+{
+    char *end;
+    if (!isdigit((unsigned char)*line)) /* strtoull would take "-5", too */
+        return false;
+    errno = 0;
+    *ret = strtoull(line, &end, 10);
+    return errno == 0 && (*end == '\n' || *end == '\0' || strcmp(end, "\r\n") == 0);
+}
+
+/* Says which line is wrong: its beginning, as far as it is text. */
+static void tell_wrong(const struct trace *trace, const char *path, const char *line)
+{
+    int length = 0;
+    while (length < 20 && isprint((unsigned char)line[length]))
+        length++;
+    fprintf(stderr, "cache-replay: %s: line %zu is not an unsigned 64-bit number: \"%.*s\"\n", path,
+            trace->count + 1, length, line);
+}
+
 static bool read_keys(struct trace *trace, FILE *in, const char *path)
 {
     size_t room = 1 << 16;
     char line[64];
     trace->keys = malloc(room * sizeof *trace->keys);
     while (trace->keys && fgets(line, sizeof line, in)) {
-        char *end;
-        errno = 0;
-        const uint64_t key = strtoull(line, &end, 10);
-        if (end == line || errno || (*end != '\n' && *end != '\0' && *end != '\r')) {
-            fprintf(stderr, "cache-replay: %s: line %zu is not an unsigned number: %s\n", path,
-                    trace->count + 1, line);
+        uint64_t key;
+        if (!parse_key(line, &key)) {
+            tell_wrong(trace, path, line);
             return false;
         }
         if (trace->count == room && !grow((void **)&trace->keys, &room, sizeof *trace->keys))
@@ -108,7 +134,12 @@ bool trace_read(struct trace *trace, const char *path)
     fclose(in);
     waitpid(child, &status, 0);
     if (done && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-        fprintf(stderr, "cache-replay: %s: gzip -dcf could not read it\n", path);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != TOLD)
+            fprintf(stderr, "cache-replay: %s: gzip -dcf could not read it\n", path);
+        done = false;
+    }
+    if (done && trace->count == 0) {
+        fprintf(stderr, "cache-replay: %s: there is no request in it\n", path);
         done = false;
     }
     if (done && !number(trace)) {
