@@ -96,6 +96,7 @@ static pnx_status clean_up(pnx_session *session)
     pnx__session_judge_intents(session);
     bool clean = pnx__session_sweep(session, PNX_ORDER_PROCESS - 1, deadline);
     pnx__session_learn(session);
+    pnx__session_find_sockets(session);
     pnx_status processes = pnx_close_by(&session->set_guard, deadline, NULL);
     session->set_hangs = processes == PNX_ETIMEOUT;
     collect_command(session);

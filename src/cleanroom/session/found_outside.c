@@ -41,13 +41,23 @@ static bool is_a_neighbours(const pnx_session *session, const char *path, const 
            !pnx__evidence_saw(&session->evidence, 'c', path);
 }
 
+/* A socket, say, whose path is a thing of its own. */
+static bool is_told_already(const pnx_session *session, const char *path)
+{
+    for (size_t i = 0; i < session->thing_count; i++)
+        if (session->things[i].ours && strcmp(session->things[i].name, path) == 0)
+            return true;
+    return false;
+}
+
 static bool consider(const char *path, const void *stat_of_it, bool named, void *context)
 {
     struct finding *finding = context;
     pnx_session *session = finding->session;
     const struct stat *stat = stat_of_it;
     char identity[48];
-    if (is_beneath_ours(session, path) || is_a_neighbours(session, path, stat, named))
+    if (is_beneath_ours(session, path) || is_told_already(session, path) ||
+        is_a_neighbours(session, path, stat, named))
         return true;
     if (finding->listed++ >= session->config.listed_max) {
         session->outside_unlisted++;

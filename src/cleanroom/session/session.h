@@ -26,6 +26,7 @@ struct pnx__session_thing {
     int64_t owner, created, removed;       /* nanoseconds since 1970 */
     uint64_t bytes;
     uint32_t resource; /* its number in the ledger; 0: it has none */
+    unsigned order;    /* when it goes; that of its kind, with few exceptions */
     pnx_origin origin;
     bool ours;     /* that is proved */
     bool intended; /* it may never have been made: the identity is not known */
@@ -159,6 +160,10 @@ bool pnx__session_remembers(void *session, pid_t pid);
 void pnx__session_judge_intents(pnx_session *session);
 /** Lists what is new, and judges whose it is. */
 void pnx__session_find_things(pnx_session *session);
+
+/* sockets.c */
+/** Lists the sockets of those processes that are left; before they are ended. */
+void pnx__session_find_sockets(pnx_session *session);
 
 /* found_outside.c */
 /** Lists what is new where files are watched. */

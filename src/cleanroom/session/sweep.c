@@ -75,7 +75,7 @@ static struct job *job_of(const struct pnx__session_thing *thing)
 
 static bool is_due(const struct pnx__session_thing *thing, unsigned order)
 {
-    return thing->ours && thing->kind->order == order && !thing->outcome.verified;
+    return thing->ours && thing->order == order && !thing->outcome.verified;
 }
 
 /* The things of one order, and what became of them. False: one is still there. */
@@ -108,6 +108,8 @@ static bool sweep_order(pnx_session *session, pnx_registry *registry, unsigned o
             continue;
         }
         thing->outcome = jobs[i]->outcome;
+        if (!thing->kind->remove && thing->outcome.fate == PNX_FATE_ALREADY_GONE)
+            thing->outcome.fate = PNX_FATE_REMOVED; /* with the process that held it */
         if (thing->outcome.fate == PNX_FATE_REMOVED)
             thing->outcome.bytes = thing->bytes;
         thing->removed = thing->outcome.verified ? pnx__now_since_1970() : 0;
@@ -125,9 +127,9 @@ static unsigned next_order(const pnx_session *session, unsigned after)
     unsigned next = 0;
     for (size_t i = 0; i < session->thing_count; i++) {
         const struct pnx__session_thing *thing = &session->things[i];
-        if (is_due(thing, thing->kind->order) && thing->kind->order > after &&
-            (next == 0 || thing->kind->order < next))
-            next = thing->kind->order;
+        if (is_due(thing, thing->order) && thing->order > after &&
+            (next == 0 || thing->order < next))
+            next = thing->order;
     }
     return next;
 }

@@ -36,6 +36,7 @@ struct pnx__session_thing *pnx__session_add_thing(pnx_session *session, const pn
         .kind = kind,
         .name = strdup(name),
         .identity = strdup(identity),
+        .order = kind->order,
         .origin = PNX_ORIGIN_FOUND,
         .owner = -1,
     };
@@ -100,9 +101,6 @@ static bool path_of(const pnx_thing_kind *kind, const char *name, char *ret, siz
     case PNX__CODE_MQUEUE:
         prefix = "/dev/mqueue/";
         break;
-    case PNX__CODE_NETNS:
-        prefix = "/run/netns/";
-        break;
     default:
         return false;
     }
@@ -119,6 +117,24 @@ static enum whose judge_by_sighting(const pnx_session *session, char what, const
         return PROVED;
     bool complete = session->evidence.tracked && !session->evidence.lost[0];
     return complete ? NEIGHBOUR : UNKNOWN;
+}
+
+/* The identity of a named network namespace ends in that of the mount that it is. */
+static const char *mount_in(const char *identity)
+{
+    const char *dot = strrchr(identity, '.');
+    return dot ? dot + 1 : identity;
+}
+
+/* That of a link is NAMESPACE:INDEX:KIND. */
+static const char *index_in(const char *identity, char *buffer)
+{
+    const char *colon = strchr(identity, ':');
+    const char *index = colon ? colon + 1 : identity;
+    size_t length = strcspn(index, ":");
+    memcpy(buffer, index, length);
+    buffer[length] = '\0';
+    return buffer;
 }
 
 static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
@@ -140,18 +156,21 @@ static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
     case PNX__CODE_MOUNT:
         if (session->dir_path && lies_beneath(info->name, session->dir_path))
             return PROVED;
-        snprintf(path, sizeof path, "%s", info->identity);
-        path[strcspn(path, ":")] = '\0'; /* the unique number of the mount comes first */
         /* A kernel that does not tell of mounts proves nothing, neither way. */
-        return pnx__evidence_saw(&session->evidence, 'm', path) ? PROVED : UNKNOWN;
+        return pnx__evidence_saw(&session->evidence, 'm', info->identity) ? PROVED : UNKNOWN;
+    case PNX__CODE_NETNS:
+        snprintf(path, sizeof path, "/run/netns/%s", info->name);
+        if (pnx__evidence_saw(&session->evidence, 'c', path))
+            return PROVED;
+        return pnx__evidence_saw(&session->evidence, 'm', mount_in(info->identity)) ? PROVED
+                                                                                    : UNKNOWN;
     case PNX__CODE_LOOP:
         if (session->dir_path && info->detail && strstr(info->detail, session->dir_path))
             return PROVED;
         return judge_by_sighting(session, 'w', info->name) == PROVED ? PROVED : UNKNOWN;
     case PNX__CODE_LINK:
-        snprintf(path, sizeof path, "%s", info->identity);
-        path[strcspn(path, ":")] = '\0'; /* its index comes first */
-        return pnx__evidence_saw(&session->evidence, 'l', path) ? PROVED : UNKNOWN;
+        return pnx__evidence_saw(&session->evidence, 'l', index_in(info->identity, path)) ? PROVED
+                                                                                          : UNKNOWN;
     default:
         return path_of(kind, info->name, path, sizeof path) ? judge_by_sighting(session, 'c', path)
                                                             : UNKNOWN;
@@ -207,6 +226,13 @@ static bool is_listed(const pnx_session *session, const pnx_thing_kind *kind, co
     return false;
 }
 
+/* The mount that makes a network namespace a named one goes with that. */
+static bool is_another_sorts(const pnx_thing_kind *kind, const pnx_thing_info *info)
+{
+    return kind->code == PNX__CODE_MOUNT && info->type && strcmp(info->type, "nsfs") == 0 &&
+           strncmp(info->name, "/run/netns/", 11) == 0;
+}
+
 static char *copy_of(const char *text)
 {
     return text ? strdup(text) : NULL;
@@ -219,6 +245,8 @@ static bool consider(const pnx_thing_info *info, void *context)
     if (pnx__before_has(&session->before, finding->kind, info->name, info->identity) ||
         is_listed(session, finding->kind, info->name, info->identity))
         return true;
+    if (is_another_sorts(finding->kind, info))
+        return true;
     enum whose whose = judge(session, finding->kind, info);
     if (whose == NEIGHBOUR)
         return true;
@@ -229,6 +257,9 @@ static bool consider(const pnx_thing_info *info, void *context)
         return true;
     }
     thing->ours = whose == PROVED;
+    /* What ip-netns(8) mounts beneath all named namespaces goes after them. */
+    if (finding->kind->code == PNX__CODE_MOUNT && strcmp(info->name, "/run/netns") == 0)
+        thing->order = PNX_ORDER_NET + 1;
     thing->type = copy_of(info->type);
     thing->detail = copy_of(info->detail);
     thing->owner = info->owner;

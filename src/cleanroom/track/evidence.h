@@ -7,7 +7,7 @@
  *     +PID   a process that belongs            -PID   the pid belongs to a stranger now
  *     cPATH  a file that a member made         CPATH  … that a stranger made
  *     wPATH  a device that a member wrote to   WPATH  … that a stranger wrote to
- *     mID    a mount that a member attached    (the kernel never gives an id out again)
+ *     mID    a mount that a member attached    (as in its identity: never given out again)
  *     lN     a link that a member made         LN     link N is gone
  *     !WHY   something was missed
  */

@@ -17,7 +17,7 @@
 struct mount_info {
     struct fanotify_event_info_header header;
     uint64_t id;
-} __attribute__((packed));
+};
 
 #define IN_DIRECTORY (FAN_CREATE | FAN_DELETE | FAN_MOVED_TO | FAN_MOVED_FROM | FAN_ONDIR)
 
@@ -175,7 +175,7 @@ void pnx__tracker_take_mounts(struct pnx__tracker *tracker)
             if (info.header.info_type != INFO_TYPE_MNT || !(event->mask & MNT_ATTACH) ||
                 !pnx__members_has(&tracker->members, event->pid))
                 continue;
-            snprintf(text, sizeof text, "%" PRIu64, info.id);
+            snprintf(text, sizeof text, "u%" PRIx64, info.id);
             pnx__tracker_tell(tracker, 'm', text);
         }
     }
