@@ -126,17 +126,6 @@ static const char *mount_in(const char *identity)
     return dot ? dot + 1 : identity;
 }
 
-/* That of a link is NAMESPACE:INDEX:KIND. */
-static const char *index_in(const char *identity, char *buffer)
-{
-    const char *colon = strchr(identity, ':');
-    const char *index = colon ? colon + 1 : identity;
-    size_t length = strcspn(index, ":");
-    memcpy(buffer, index, length);
-    buffer[length] = '\0';
-    return buffer;
-}
-
 static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
                         const pnx_thing_info *info)
 {
@@ -168,9 +157,6 @@ static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
         if (session->dir_path && info->detail && strstr(info->detail, session->dir_path))
             return PROVED;
         return judge_by_sighting(session, 'w', info->name) == PROVED ? PROVED : UNKNOWN;
-    case PNX__CODE_LINK:
-        return pnx__evidence_saw(&session->evidence, 'l', index_in(info->identity, path)) ? PROVED
-                                                                                          : UNKNOWN;
     default:
         return path_of(kind, info->name, path, sizeof path) ? judge_by_sighting(session, 'c', path)
                                                             : UNKNOWN;

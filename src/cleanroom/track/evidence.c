@@ -11,7 +11,7 @@
 #define SIGHTINGS_MAX (1u << 20)
 
 struct pnx__sighting {
-    char what;  /* lower-case: by a member; upper-case: by a stranger, or gone */
+    char what;  /* lower-case: by a member; upper-case: by a stranger */
     char *text; /* NULL: a free slot */
 };
 
@@ -92,8 +92,6 @@ static void take(struct pnx__evidence *evidence, char what, const char *text)
     case 'w':
     case 'W':
     case 'm':
-    case 'l':
-    case 'L':
         note_sighting(evidence, what, text);
         return;
     default:

@@ -8,7 +8,6 @@
  *     cPATH  a file that a member made         CPATH  … that a stranger made
  *     wPATH  a device that a member wrote to   WPATH  … that a stranger wrote to
  *     mID    a mount that a member attached    (as in its identity: never given out again)
- *     lN     a link that a member made         LN     link N is gone
  *     !WHY   something was missed
  */
 #ifndef CLEANROOM_TRACK_EVIDENCE_H
@@ -33,7 +32,7 @@ void pnx__evidence_done(struct pnx__evidence *evidence);
 
 /** Did a process with this pid belong, the last time that the pid was given out? */
 bool pnx__evidence_has(const struct pnx__evidence *evidence, pid_t pid);
-/** Was it a member that made, wrote to or attached this last? `what` is 'c', 'w', 'm' or 'l'. */
+/** Was it a member that made, wrote to or attached this last? `what` is 'c', 'w' or 'm'. */
 bool pnx__evidence_saw(const struct pnx__evidence *evidence, char what, const char *text);
 
 #endif

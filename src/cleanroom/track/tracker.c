@@ -53,14 +53,13 @@ pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct pnx__tracker **
     tracker->root = root;
     tracker->self = getpid();
     tracker->evidence_fd = evidence_fd;
-    tracker->files = tracker->mounts = tracker->links = -1;
+    tracker->files = tracker->mounts = -1;
     tracker->processes = pnx__tracker_open_processes(err);
     if (tracker->processes < 0) {
         free(tracker);
         return PNX_EUNSUPPORTED;
     }
     pnx__tracker_open_files(tracker);
-    tracker->links = pnx__tracker_open_links();
     *ret = tracker;
     return PNX_OK;
 }
@@ -78,7 +77,6 @@ size_t pnx__tracker_poll_set(const struct pnx__tracker *tracker,
     fds[0] = (struct pollfd){.fd = tracker->processes, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = tracker->files, .events = POLLIN};
     fds[2] = (struct pollfd){.fd = tracker->mounts, .events = POLLIN};
-    fds[3] = (struct pollfd){.fd = tracker->links, .events = POLLIN};
     return PNX__TRACKER_FDS;
 }
 
@@ -88,7 +86,6 @@ void pnx__tracker_take(struct pnx__tracker *tracker)
     pnx__tracker_take_processes(tracker);
     pnx__tracker_take_files(tracker);
     pnx__tracker_take_mounts(tracker);
-    pnx__tracker_take_links(tracker);
     pnx__tracker_flush(tracker);
 }
 
@@ -99,7 +96,6 @@ void pnx__tracker_close(struct pnx__tracker *tracker)
     pnx__close(tracker->processes);
     pnx__close(tracker->files);
     pnx__close(tracker->mounts);
-    pnx__close(tracker->links);
     pnx__members_done(&tracker->members);
     pnx__members_done(&tracker->excluded);
     free(tracker);

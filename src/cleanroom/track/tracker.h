@@ -9,7 +9,6 @@
  *   files       fanotify on /dev/shm, /dev/mqueue, /run/netns, /tmp, /var/tmp: created, removed
  *   devices     fanotify on /dev/loop*: who had one open for writing
  *   mounts      fanotify on the mount namespace (Linux 6.15): who attached which mount
- *   links       rtnetlink: whose request made a network link
  *
  * One thread. Nothing is installed in the watched processes, and they are not slowed down.
  */
@@ -31,7 +30,7 @@ PNX_MUST_CHECK pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct 
 /** This process and what it will start is no member, whoever started it: a helper of ours. */
 void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid);
 
-#define PNX__TRACKER_FDS 4
+#define PNX__TRACKER_FDS 3
 /** Fills in what to poll for; returns how many. */
 size_t pnx__tracker_poll_set(const struct pnx__tracker *tracker,
                              struct pollfd fds[PNX__TRACKER_FDS]);

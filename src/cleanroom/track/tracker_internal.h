@@ -26,7 +26,6 @@ struct pnx__tracker {
     int processes; /* netlink connector */
     int files;     /* fanotify: directories and devices */
     int mounts;    /* fanotify: the mount namespace; -1: this kernel does not tell */
-    int links;     /* rtnetlink */
     struct pnx__place places[PNX__TRACKED_PLACES];
     size_t place_count;
 
@@ -48,8 +47,5 @@ void pnx__tracker_take_processes(struct pnx__tracker *tracker);
 void pnx__tracker_open_files(struct pnx__tracker *tracker);
 void pnx__tracker_take_files(struct pnx__tracker *tracker);
 void pnx__tracker_take_mounts(struct pnx__tracker *tracker);
-
-int pnx__tracker_open_links(void);
-void pnx__tracker_take_links(struct pnx__tracker *tracker);
 
 #endif
