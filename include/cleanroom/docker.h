@@ -492,9 +492,9 @@ typedef struct pnx_image_config {
 
 /**
  * Makes all that is needed to make the thing, and to remove it again; nothing exists in the engine
- * yet. The engine must outlive it. What the config points to is copied, but `body` is referred to,
- * and files are read when it is created. The caller owns `*ret`: it ends with pnx_object_remove and
- * pnx_object_free, or in a guard. PNX_EINVAL names the field; PNX_ENOMEM.
+ * yet. The engine must outlive it. What the config points to is copied; files are read when it is
+ * created. The caller owns `*ret`: it ends with pnx_object_remove and pnx_object_free, or in a
+ * guard. PNX_EINVAL names the field; PNX_ENOMEM.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_container_new(pnx_engine *engine,
                                                     const pnx_container_config *config,

@@ -368,7 +368,7 @@ static void what_cannot_start_is_removed_all_the_same(void **state)
         engine, &(pnx_container_config){
                     .command = TEXTS("/no/such/command"), .mounts = &anonymous, .mount_count = 1});
     assert_int_not_equal(pnx_engine_start(engine, pnx_object_id(object), NULL, &err), PNX_OK);
-    assert_says(&err, "/no/such/command");
+    assert_says(&err, is_podman() ? "not found" : "no such file or directory");
     remove_object(object);
     assert_int_equal(count_of(engine, PNX_CONTAINER), 0);
 }

@@ -2,6 +2,7 @@
 /* Requests that all sorts of things have, and small helpers for JSON. */
 #include "docker/calls.h"
 
+#include "docker/labels.h"
 #include "docker/path.h"
 
 #include <errno.h>
@@ -132,6 +133,30 @@ static json_t *unwrap(pnx_object_type type, json_t *answer)
     return NULL;
 }
 
+static bool has_label(const json_t *labels, const char *wanted)
+{
+    const char *equals = strchr(wanted, '=');
+    if (!equals)
+        return json_object_get(labels, wanted) != NULL;
+    json_t *value = json_object_getn(labels, wanted, (size_t)(equals - wanted));
+    const char *text = json_string_value(value);
+    return text && strcmp(text, equals + 1) == 0;
+}
+
+/* Of several labels the engine is told only the first: Podman 4.3 lists volumes that have any of
+ * them, and no images at all. */
+static void keep_labelled(pnx_object_type type, const char *const *labels, json_t *list)
+{
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        const json_t *own = pnx__docker_labels_of(type, json_array_get(list, i));
+        bool all = true;
+        for (const char *const *label = labels; label && *label && all; label++)
+            all = has_label(own, *label);
+        if (!all)
+            json_array_remove(list, i);
+    }
+}
+
 pnx_status pnx__docker_list(pnx_engine *engine, pnx_object_type type, const char *const *labels,
                             const struct pnx__limit *limit, json_t **ret, pnx_error *err)
 {
@@ -142,7 +167,8 @@ pnx_status pnx__docker_list(pnx_engine *engine, pnx_object_type type, const char
         [PNX_IMAGE] = "/images/json?filters=%p",
     };
     json_t *filters = json_object(), *answer = NULL;
-    if (labels && json_object_set_new(filters, "label", pnx__docker_json_texts(labels)) != 0) {
+    bool labelled = labels && labels[0];
+    if (labelled && json_object_set_new(filters, "label", json_pack("[s]", labels[0])) != 0) {
         json_decref(filters);
         return pnx__docker_no_memory(err);
     }
@@ -159,6 +185,7 @@ pnx_status pnx__docker_list(pnx_engine *engine, pnx_object_type type, const char
     if (!list)
         return pnx_fail(err, PNX_EFAILED, "the engine's list of %ss is no JSON array",
                         pnx_object_type_name(type));
+    keep_labelled(type, labels, list);
     *ret = list;
     return PNX_OK;
 }

@@ -287,27 +287,63 @@ static pnx_status status_of(long http, const char *message)
 static void make_plain(char *text)
 {
     size_t length = strlen(text);
-    while (length && strchr(" \r\n\t", text[length - 1]))
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = ' ';
+    while (length && text[length - 1] == ' ')
         text[--length] = '\0';
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = ' ';
+}
+
+/* So that the message and its HTTP status fit into the cause of an error. */
+#define SAID_MAX 140
+#define SAID_HEAD 60
+
+static bool is_inside_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
+/* Ids of 64 digits as people know them, by twelve. */
+static void shorten_ids(char *text)
+{
+    for (char *at = text; *at; at++) {
+        size_t digits = strspn(at, "0123456789abcdef");
+        if (digits == 64)
+            memmove(at + 12, at + 64, strlen(at + 64) + 1);
+        at += digits == 64 ? 11 : digits ? digits - 1 : 0;
+    }
+}
+
+/* Leaves the middle out: what failed stands at the beginning, and why at the end. */
+static void shorten(char *text)
+{
+    shorten_ids(text);
+    size_t length = strlen(text);
+    if (length <= SAID_MAX)
+        return;
+    size_t head = SAID_HEAD, tail = length - (SAID_MAX - SAID_HEAD - 5);
+    while (head && is_inside_character(text[head]))
+        head--;
+    while (is_inside_character(text[tail]))
+        tail++;
+    memcpy(text + head, " ... ", 5);
+    memmove(text + head + 5, text + tail, length - tail + 1);
 }
 
 pnx_status pnx__docker_refused(const struct pnx__docker_exchange *exchange, pnx_error *err)
 {
     json_t *json = json_loads(exchange->answer, JSON_REJECT_DUPLICATES, NULL);
     const char *said = json_string_value(json_object_get(json, "message"));
-    char message[PNX_ERROR_MESSAGE_MAX];
+    char message[4096];
     snprintf(message, sizeof message, "%s", said ? said : exchange->answer);
     json_decref(json);
     make_plain(message);
     pnx_status status = status_of(exchange->status, message);
+    shorten(message);
     if (!message[0])
         snprintf(message, sizeof message, "%s",
                  exchange->status == 304 ? "it is so already" : "no reason given");
-    /* The status stays when the message is cut. */
-    return pnx_fail(err, status, "%.190s (HTTP %ld)", message, exchange->status);
+    return pnx_fail(err, status, "%s (HTTP %ld)", message, exchange->status);
 }
 
 pnx_status pnx__docker_json_of(const struct pnx__docker_exchange *exchange, json_t **ret,

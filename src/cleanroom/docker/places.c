@@ -164,7 +164,7 @@ static void look_into_context(struct place *place)
              context.name);
     place->set = context.name[0] != '\0';
     if (status != PNX_OK) {
-        place->status = status;
+        place->status = place->set ? status : PNX_OK;
         not_there(place, err.message);
         return;
     }

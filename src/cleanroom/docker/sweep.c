@@ -44,10 +44,17 @@ static void visit(struct sweeping *sweeping, const pnx_object *object, const jso
     sweeping->sweep->visit(&row, sweeping->sweep->context);
 }
 
-static void note_stays(struct sweeping *sweeping, const pnx_object *object, pnx_status status)
+static void make_key(const struct sweeping *sweeping, const json_t *about, char key[320])
+{
+    snprintf(key, 320, "%d %s", (int)sweeping->type,
+             pnx__docker_json_text(about, sweeping->type == PNX_VOLUME ? "Name" : "Id"));
+}
+
+/* It is still there, on purpose (PNX_OK) or not: it is not to be looked at again. */
+static void note_stays(struct sweeping *sweeping, const json_t *about, pnx_status status)
 {
     char key[320];
-    snprintf(key, sizeof key, "%d %s", (int)object->type, object->id);
+    make_key(sweeping, about, key);
     json_object_set_new(sweeping->told, key, json_true());
     if (status == PNX_OK)
         return;
@@ -60,31 +67,24 @@ static void note_stays(struct sweeping *sweeping, const pnx_object *object, pnx_
 static bool was_told(const struct sweeping *sweeping, const json_t *about)
 {
     char key[320];
-    snprintf(key, sizeof key, "%d %s", (int)sweeping->type,
-             pnx__docker_json_text(about, sweeping->type == PNX_VOLUME ? "Name" : "Id"));
+    make_key(sweeping, about, key);
     return json_object_get(sweeping->told, key) != NULL;
 }
 
 static void sweep_one(struct sweeping *sweeping, const json_t *about)
 {
-    pnx_object *object;
+    pnx_object *object = NULL;
     pnx_status status = pnx__docker_object_of(sweeping->engine, sweeping->type, sweeping->session,
                                               about, &object, NULL);
-    if (status != PNX_OK) {
-        pthread_mutex_lock(&sweeping->mutex);
-        sweeping->stays++;
-        sweeping->worst = status == PNX_ENOMEM ? PNX_ENOMEM : PNX_EBUSY;
-        pthread_mutex_unlock(&sweeping->mutex);
-        return;
-    }
-    if (!sweeping->sweep->look)
+    if (status == PNX_OK && !sweeping->sweep->look)
         status = pnx__docker_object_remove(object, &sweeping->limit, NULL);
     pthread_mutex_lock(&sweeping->mutex);
     bool stays =
-        status != PNX_OK || object->outcome->fate == PNX_FATE_KEPT || sweeping->sweep->look;
+        status != PNX_OK || sweeping->sweep->look || object->outcome->fate == PNX_FATE_KEPT;
     if (stays)
-        note_stays(sweeping, object, status);
-    visit(sweeping, object, about);
+        note_stays(sweeping, about, status);
+    if (object)
+        visit(sweeping, object, about);
     pthread_mutex_unlock(&sweeping->mutex);
     pnx_object_free(object);
 }
@@ -126,10 +126,12 @@ static pnx_status list_new(struct sweeping *sweeping, pnx_error *err)
 {
     char label[sizeof PNX_LABEL_SESSION + PNX_ID_TEXT_SIZE];
     snprintf(label, sizeof label, "%s=%s", PNX_LABEL_SESSION, sweeping->session);
-    const char *const labels[] = {PNX_LABEL_MANAGED "=true", label, NULL};
+    const char *const labels[] = {label, PNX_LABEL_MANAGED "=true", NULL};
+    /* By the deadline of all: a class may have used up its own by what does not go. */
+    const struct pnx__limit limit = {sweeping->deadline, sweeping->limit.cancel_fd};
     json_t *list;
     pnx_status status =
-        pnx__docker_list(sweeping->engine, sweeping->type, labels, &sweeping->limit, &list, err);
+        pnx__docker_list(sweeping->engine, sweeping->type, labels, &limit, &list, err);
     if (status != PNX_OK)
         return status;
     for (size_t i = json_array_size(list); i-- > 0;)

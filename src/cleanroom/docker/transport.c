@@ -290,8 +290,12 @@ static pnx_status explain(const struct pnx__line *line, const pnx_engine *engine
     long number = 0;
     curl_easy_getinfo(line->easy, CURLINFO_OS_ERRNO, &number);
     switch (code) {
-    case CURLE_OUT_OF_MEMORY:
-        return pnx__docker_no_memory(err);
+    case CURLE_OUT_OF_MEMORY: /* which is what curl also says of a header that is too long for it */
+        curl_easy_getinfo(line->easy, CURLINFO_REQUEST_SIZE, &number);
+        return number
+                   ? pnx_fail(err, PNX_ELIMIT,
+                              "%s answers with a header without end, or there is no memory", host)
+                   : pnx__docker_no_memory(err);
     case CURLE_COULDNT_CONNECT:
         errno = (int)number;
         return number ? pnx_fail(err, PNX_EFAILED, "cannot connect to %s: %m", host)
