@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/** @file fake.h  What listens like an engine, for the faults that a real one cannot be made to show.
+/** @file fake.h  Listens like an engine, for the faults that a real one cannot be made to show.
  */
 #ifndef TESTS_DOCKER_FAKE_H
 #define TESTS_DOCKER_FAKE_H
