@@ -32,13 +32,15 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create(const char *name, pnx_cgroup
                                                     pnx_error *err);
 
 /**
- * Takes over one that somebody else made, at `path` (its directory). `identity` is what
- * pnx_cgroup_identity told; NULL: whatever has that path. PNX_ENOTFOUND: it is gone, or another one
- * has its path; PNX_EUNSUPPORTED; PNX_ENOMEM; PNX_EFAILED.
+ * Takes over a cgroup that another process made, which is dead, by its directory and its identity
+ * (NULL: whatever is there now). Refused for the cgroup that the caller is in, or beneath: it would
+ * be killed with it.
+ * PNX_ENOTFOUND: it is gone, or another one has its name; PNX_EBUSY: we are in it; PNX_EINVAL: it is
+ * no cgroup; PNX_EUNSUPPORTED, PNX_ENOMEM, PNX_EFAILED.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_adopt(const char *path, const char *identity,
                                                    pnx_cgroup **ret, pnx_error *err);
-/** "device:inode", which tells it from a later one with its path; like snprintf(3). */
+/** Device and inode of its directory, which are never given again; like snprintf(3). */
 PNX_API int pnx_cgroup_identity(const pnx_cgroup *cgroup, char *buffer, size_t size);
 
 /** Its directory in the file system. */

@@ -41,10 +41,12 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_tempdir_create(const char *parent, const c
                                                      pnx_tempdir **ret, pnx_error *err);
 
 /**
- * Takes over a directory that another process made by pnx_tempdir_create, at `path`, known by
- * `identity` (pnx_tempdir_identity; NULL: whatever directory of ours has that path). It is found
- * under the name that a removal gave it, too. PNX_ENOTFOUND: it is gone; PNX_EINVAL (no absolute
- * path); PNX_ENOMEM; PNX_EFAILED.
+ * Takes over a directory that another process made, which is dead: goes on where that one stopped.
+ * It is found by its identity under its name, under the name that a removal gives it, and, renamed,
+ * anywhere in the directory that it was made in. `identity` NULL: whatever has the name now.
+ * The caller makes sure that nobody else has a claim to it, and that path and identity come from
+ * somebody who may have it removed: as root, everything can be.
+ * PNX_ENOTFOUND: it is gone; PNX_EINVAL, PNX_ENOMEM; PNX_EFAILED: errno says why.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_tempdir_adopt(const char *path, const char *identity,
                                                     pnx_tempdir **ret, pnx_error *err);
@@ -53,7 +55,10 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_tempdir_adopt(const char *path, const char
 PNX_API const char *pnx_tempdir_path(const pnx_tempdir *dir);
 /** A descriptor of it, which stays the directory's own. */
 PNX_API int pnx_tempdir_fd(const pnx_tempdir *dir);
-/** "device:inode", the identity that is checked before anything is removed; like snprintf(3). */
+/**
+ * "device:inode:birth", the identity that is checked before anything is removed; like snprintf(3).
+ * Without the last part where the file system does not know when it was made.
+ */
 PNX_API int pnx_tempdir_identity(const pnx_tempdir *dir, char *buffer, size_t size);
 
 /** What was found in a directory, by sort. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <cleanroom/cgroup.h>
 
+#include "kind/cgroup.h"
 #include "kind/cgroup_place.h"
 #include "kind/outcome.h"
 #include "kind/poll.h"
@@ -19,18 +20,9 @@
 /* How deep beneath it processes are listed. Killing and removing have no such limit. */
 #define LISTED_DEPTH 32
 
-struct pnx_cgroup {
-    int parent, fd, events;
-    const char *path, *name; /* its directory, and the last component of that */
-    const char *hierarchy;   /* its path as /proc/…/cgroup prints it */
-    bool below_ours; /* beneath the `cleanroom` at the top, which goes with its last child */
-    pnx_outcome *outcome;
-    char text[];
-};
-
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static pnx_cgroup *allocate(const char *parent, const char *parent_hierarchy, const char *name)
+pnx_cgroup *pnx__cgroup_allocate(const char *parent, const char *parent_hierarchy, const char *name)
 {
     if (strcmp(parent_hierarchy, "/") == 0)
         parent_hierarchy = "";
@@ -54,7 +46,7 @@ static int open_dir(int dir, const char *name)
     return openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static bool open_files(pnx_cgroup *cgroup)
+bool pnx__cgroup_open(pnx_cgroup *cgroup)
 {
     cgroup->fd = open_dir(cgroup->parent, cgroup->name);
     if (cgroup->fd < 0)
@@ -66,7 +58,7 @@ static bool open_files(pnx_cgroup *cgroup)
 static pnx_status create_in(const char *parent, const char *parent_hierarchy, const char *name,
                             pnx_cgroup **ret, pnx_error *err)
 {
-    pnx_cgroup *cgroup = allocate(parent, parent_hierarchy, name);
+    pnx_cgroup *cgroup = pnx__cgroup_allocate(parent, parent_hierarchy, name);
     if (!cgroup)
         return pnx_fail(err, PNX_ENOMEM, "no memory for the cgroup %s", name);
     cgroup->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -75,7 +67,7 @@ static pnx_status create_in(const char *parent, const char *parent_hierarchy, co
         pnx_cgroup_free(cgroup);
         return PNX_EFAILED;
     }
-    if (!open_files(cgroup)) {
+    if (!pnx__cgroup_open(cgroup)) {
         pnx_fail(err, PNX_EFAILED, "cannot open cgroup %s: %m", cgroup->path);
         unlinkat(cgroup->parent, name, AT_REMOVEDIR);
         pnx_cgroup_free(cgroup);
@@ -155,65 +147,6 @@ void pnx_cgroup_free(pnx_cgroup *cgroup)
 bool pnx__cgroup_is_at_top(const pnx_cgroup *cgroup)
 {
     return cgroup->below_ours;
-}
-
-/* ---- adopting -------------------------------------------------------------------------------- */
-
-int pnx_cgroup_identity(const pnx_cgroup *cgroup, char *buffer, size_t size)
-{
-    struct stat stat = {0};
-    (void)fstat(cgroup->fd, &stat);
-    return snprintf(buffer, size, "%llx:%llu", (unsigned long long)stat.st_dev,
-                    (unsigned long long)stat.st_ino);
-}
-
-static bool is_identity(const pnx_cgroup *cgroup, const char *identity)
-{
-    char text[48];
-    pnx_cgroup_identity(cgroup, text, sizeof text);
-    return !identity || strcmp(text, identity) == 0;
-}
-
-/* The path of a directory in the file system, as /proc/…/cgroup prints it. */
-static bool hierarchy_of(const struct pnx__cgroup_place *place, const char *dir, char *ret,
-                         size_t size)
-{
-    size_t length = strlen(place->mount);
-    const char *root = strcmp(place->root, "/") == 0 ? "" : place->root;
-    if (strncmp(dir, place->mount, length) != 0 || (dir[length] != '/' && dir[length] != '\0'))
-        return false;
-    return snprintf(ret, size, "%s%s", root, dir + length) < (int)size;
-}
-
-pnx_status pnx_cgroup_adopt(const char *path, const char *identity, pnx_cgroup **ret,
-                            pnx_error *err)
-{
-    struct pnx__cgroup_place place;
-    char parent[PATH_MAX], hierarchy[PATH_MAX];
-    pnx_status status = pnx__cgroup_find_place(&place, err);
-    if (status != PNX_OK)
-        return status;
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path || strlen(slash + 1) > NAME_MAX || !slash[1] ||
-        snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path) >= (int)sizeof parent ||
-        !hierarchy_of(&place, parent, hierarchy, sizeof hierarchy))
-        return pnx_fail(err, PNX_EINVAL, "'%s' is not the path of a cgroup", path);
-    pnx_cgroup *cgroup = allocate(parent, hierarchy, slash + 1);
-    if (!cgroup)
-        return pnx_fail(err, PNX_ENOMEM, "no memory for the cgroup %s", path);
-    char top[PATH_MAX + sizeof "/cleanroom"];
-    snprintf(top, sizeof top, "%s/cleanroom", place.mount);
-    cgroup->below_ours = strcmp(parent, top) == 0;
-    cgroup->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (cgroup->parent >= 0 && open_files(cgroup) && is_identity(cgroup, identity)) {
-        *ret = cgroup;
-        return PNX_OK;
-    }
-    bool gone = errno == ENOENT || errno == ENODEV || cgroup->events >= 0;
-    status = gone ? pnx_fail(err, PNX_ENOTFOUND, "the cgroup %s is gone", path)
-                  : pnx_fail(err, PNX_EFAILED, "cannot open cgroup %s: %m", path);
-    pnx_cgroup_free(cgroup);
-    return status;
 }
 
 /* ---- what lives in it ------------------------------------------------------------------------ */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kind/cgroup_place.h"
 
+#include "kind/mount.h"
 #include "kind/procfs.h"
 
 #include <stdio.h>
@@ -136,4 +137,11 @@ pnx_status pnx__cgroup_find_v1(const char *controller, struct pnx__cgroup_place 
                                pnx_error *err)
 {
     return find(controller, ret, err);
+}
+
+bool pnx__cgroup_path_fits(const struct pnx__cgroup_place *place, const char *path)
+{
+    size_t length = strlen(place->mount);
+    return pnx__is_plain_path(path) && strncmp(path, place->mount, length) == 0 &&
+           path[length] == '/' && path[length + 1];
 }

@@ -22,5 +22,7 @@ pnx_status pnx__cgroup_find_v1(const char *controller, struct pnx__cgroup_place 
 struct pnx_cgroup;
 /** Was it made beneath `cleanroom` at the top of the hierarchy? */
 bool pnx__cgroup_is_at_top(const struct pnx_cgroup *cgroup);
+/** Is it a plain path to a directory beneath the mount, but not the mount itself? */
+bool pnx__cgroup_path_fits(const struct pnx__cgroup_place *place, const char *path);
 
 #endif

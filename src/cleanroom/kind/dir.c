@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <cleanroom/tempdir.h>
 
+#include "kind/dir.h"
 #include "kind/outcome.h"
 #include "kind/sys.h"
 #include "kind/tree.h"
@@ -11,12 +12,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define GARBAGE ".garbage-"
+#define GARBAGE PNX__TEMPDIR_GARBAGE
 
 struct pnx_tempdir {
     int parent, fd;
     dev_t device;
     ino_t inode;
+    int64_t created;         /* nanoseconds since 1970; 0: not known */
     char name[NAME_MAX + 1]; /* in the parent; with GARBAGE before it from the first removal on */
     pnx_tempdir_watch watch;
     pnx_outcome outcome;
@@ -52,6 +54,17 @@ static pnx_tempdir *allocate(const char *parent, const char *name)
     return dir;
 }
 
+static bool remember(pnx_tempdir *dir)
+{
+    struct pnx__inode inode;
+    if (!pnx__inode_at(dir->fd, "", &inode))
+        return false;
+    dir->device = inode.device;
+    dir->inode = inode.number;
+    dir->created = inode.created;
+    return true;
+}
+
 /* Opens what was just made, and makes sure that it is that: ours, and for us alone. */
 static bool open_made(pnx_tempdir *dir)
 {
@@ -65,9 +78,7 @@ static bool open_made(pnx_tempdir *dir)
     }
     if ((stat.st_mode & 0777) != 0700 && fchmod(dir->fd, 0700) != 0)
         return false;
-    dir->device = stat.st_dev;
-    dir->inode = stat.st_ino;
-    return true;
+    return remember(dir);
 }
 
 pnx_status pnx_tempdir_create(const char *parent, const char *name, pnx_tempdir **ret,
@@ -103,51 +114,43 @@ pnx_status pnx_tempdir_create(const char *parent, const char *name, pnx_tempdir 
 
 /* ---- adopting -------------------------------------------------------------------------------- */
 
-/* Opens `name` in the parent if it is the one: any directory of ours, without an identity. */
-static bool open_adopted(pnx_tempdir *dir, const char *name, const char *identity)
+/* What was found is opened, and looked at again: it may have been exchanged meanwhile. */
+static pnx_status open_found(pnx_tempdir *dir, const struct pnx__inode *found, pnx_error *err)
 {
-    struct stat stat;
-    char found[48];
-    dir->fd = pnx__tree_open(dir->parent, name);
-    if (dir->fd < 0)
-        return false;
-    bool known = fstat(dir->fd, &stat) == 0 && S_ISDIR(stat.st_mode);
-    dir->device = stat.st_dev;
-    dir->inode = stat.st_ino;
-    pnx_tempdir_identity(dir, found, sizeof found);
-    if (known && (identity ? strcmp(identity, found) == 0 : stat.st_uid == geteuid())) {
-        snprintf(dir->name, sizeof dir->name, "%s", name);
-        return true;
-    }
-    pnx__close(dir->fd);
-    dir->fd = -1;
-    errno = ENOENT;
-    return false;
+    dir->fd = pnx__tree_open(dir->parent, dir->name);
+    if (dir->fd < 0 || !remember(dir))
+        return pnx_fail(err, errno == ENOENT ? PNX_ENOTFOUND : PNX_EFAILED,
+                        "cannot open the temporary directory %s: %m", dir->path);
+    if (dir->device != found->device || dir->inode != found->number)
+        return pnx_fail(err, PNX_ENOTFOUND, "the temporary directory %s is gone", dir->path);
+    (void)flock(dir->fd, LOCK_SH | LOCK_NB);
+    return PNX_OK;
 }
 
 pnx_status pnx_tempdir_adopt(const char *path, const char *identity, pnx_tempdir **ret,
                              pnx_error *err)
 {
-    char parent[PATH_MAX], garbage[NAME_MAX + sizeof GARBAGE];
-    const char *slash = strrchr(path, '/');
-    if (*path != '/' || !is_component(slash + 1) ||
-        snprintf(parent, sizeof parent, "%.*s", slash > path ? (int)(slash - path) : 1, path) >=
-            (int)sizeof parent)
-        return pnx_fail(err, PNX_EINVAL, "'%s' is not the path of a temporary directory", path);
-    pnx_tempdir *dir = allocate(parent, slash + 1);
-    if (!dir)
-        return pnx_fail(err, PNX_ENOMEM, "no memory for the temporary directory %s", path);
-    snprintf(garbage, sizeof garbage, GARBAGE "%s", slash + 1);
-    dir->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir->parent >= 0 && (open_adopted(dir, slash + 1, identity) ||
-                             (errno == ENOENT && open_adopted(dir, garbage, identity)))) {
-        *ret = dir;
-        return PNX_OK;
+    struct pnx__inode inode;
+    char name[NAME_MAX + 1];
+    int parent;
+    pnx_status status = pnx__tempdir_find(path, identity, &parent, name, &inode, err);
+    if (status != PNX_OK)
+        return status;
+    int length = (int)(strrchr(path, '/') - path);
+    char above[PATH_MAX];
+    snprintf(above, sizeof above, "%.*s", length ? length : 1, path);
+    pnx_tempdir *dir = allocate(above, path + length + 1);
+    if (!dir) {
+        pnx__close(parent);
+        return pnx_fail(err, PNX_ENOMEM, "no memory for the temporary directory '%s'", path);
     }
-    pnx_status status = errno == ENOENT || errno == ENOTDIR || errno == ELOOP
-                            ? pnx_fail(err, PNX_ENOTFOUND, "%s is gone", path)
-                            : pnx_fail(err, PNX_EFAILED, "cannot open %s: %m", path);
-    pnx_tempdir_free(dir);
+    dir->parent = parent;
+    memcpy(dir->name, name, sizeof name);
+    status = open_found(dir, &inode, err);
+    if (status == PNX_OK)
+        *ret = dir;
+    else
+        pnx_tempdir_free(dir);
     return status;
 }
 
@@ -163,8 +166,9 @@ int pnx_tempdir_fd(const pnx_tempdir *dir)
 
 int pnx_tempdir_identity(const pnx_tempdir *dir, char *buffer, size_t size)
 {
-    return snprintf(buffer, size, "%llx:%llu", (unsigned long long)dir->device,
-                    (unsigned long long)dir->inode);
+    struct pnx__inode inode = {
+        .device = dir->device, .number = dir->inode, .created = dir->created};
+    return pnx__tempdir_format(&inode, buffer, size);
 }
 
 void pnx_tempdir_watch_by(pnx_tempdir *dir, const pnx_tempdir_watch *watch)

@@ -33,6 +33,9 @@ enum pnx__thing_code {
     PNX__CODE_FILE = 24,
 };
 
+extern const pnx_thing_kind pnx__thing_tempdir;
+extern const pnx_thing_kind pnx__thing_cgroup;
+extern const pnx_thing_kind pnx__thing_process;
 extern const pnx_thing_kind pnx__thing_shm;
 extern const pnx_thing_kind pnx__thing_semaphore;
 extern const pnx_thing_kind pnx__thing_sysv_shm;

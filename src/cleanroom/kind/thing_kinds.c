@@ -6,6 +6,9 @@
 /* One line for each sort of thing; its file is named like it. */
 /* clang-format off */
 static const pnx_thing_kind *const kinds[] = {
+    &pnx__thing_tempdir,
+    &pnx__thing_cgroup,
+    &pnx__thing_process,
     &pnx__thing_shm,
     &pnx__thing_semaphore,
     &pnx__thing_sysv_shm,

@@ -67,6 +67,8 @@ static void adopt_thing(pnx_session *session, const struct pnx__ledger_view *vie
     const pnx_thing_kind *kind = pnx_thing_kind_of(resource->kind);
     if (!kind || (!view->same_boot && !kind->survives_reboot))
         return; /* of a later version, or gone with the machine's last boot */
+    if (!resource->identity && kind->name_is_given)
+        return; /* it went with its maker, and who has the name now is somebody else's */
     struct pnx__session_thing *thing = pnx__session_add_thing(
         session, kind, resource->name, resource->identity ? resource->identity : "");
     if (!thing) {

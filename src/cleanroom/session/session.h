@@ -68,9 +68,9 @@ struct pnx_session {
     pnx_tempdir *dir;
     tempdir_guard dir_guard;
     pnx_outcome dir_outcome;
-    char dir_identity[48];
     char *dir_path;
     bool kept;          /* the directory, and all things */
+    char dir_identity[64];
     pnx_cgroup *cgroup; /* NULL at tier 0 */
     cgroup_guard cgroup_guard;
     pnx_outcome cgroup_outcome;
