@@ -6,6 +6,7 @@
 #include <cleanroom/block.h>
 #include <cleanroom/capability.h>
 #include <cleanroom/cgroup.h>
+#include <cleanroom/hook.h>
 #include <cleanroom/limits.h>
 #include <cleanroom/mount.h>
 #include <cleanroom/mqueue.h>

@@ -50,6 +50,7 @@ extern const pnx_thing_kind pnx__thing_loop;
 extern const pnx_thing_kind pnx__thing_mapper;
 extern const pnx_thing_kind pnx__thing_netns;
 extern const pnx_thing_kind pnx__thing_link;
+extern const pnx_thing_kind pnx__thing_command;
 
 /**
  * Like pnx_thing_made, but removes nothing on failure: for what goes by itself when its maker lets

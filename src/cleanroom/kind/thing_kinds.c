@@ -23,6 +23,7 @@ static const pnx_thing_kind *const kinds[] = {
     &pnx__thing_netns,
     &pnx__thing_link,
     &pnx__thing_mount,
+    &pnx__thing_command,
     NULL,
 };
 /* clang-format on */
