@@ -259,7 +259,8 @@ def hostile_names_are_read_back_from_xml_as_they_are_shown():
     # The reason of a tier is of fixed size, and cut in the middle of a character.
     assert HOSTILE.startswith(values["tier_reason"][:100])
     assert values["tier"] == HOSTILE and values["cleaned_by"] == HOSTILE
-    assert values["command"] == f"'{HOSTILE}' '' '{HOSTILE}'"
+    quoted = HOSTILE.replace("'", "'\\''")
+    assert values["command"] == f"'{quoted}' '' '{quoted}'"
     assert f"stuck: {HOSTILE} ({HOSTILE})" in suite.find("testcase/failure").text
     assert suite.find("system-out").text == text_of("hostile", "text")
     elements = {element.tag for element in suite.iter()}

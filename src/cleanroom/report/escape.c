@@ -120,6 +120,15 @@ size_t pnx__print_markup_lines(FILE *out, const char *text, size_t most)
     return print(out, text, most, '\n', print_entity);
 }
 
+/* Within single quotes. */
+static void print_quoted(FILE *out, const unsigned char *bytes, unsigned count)
+{
+    if (*bytes == '\'')
+        fputs("&#39;\\&#39;&#39;", out);
+    else
+        print_entity(out, bytes, count);
+}
+
 /* A shell would take it as one word as it is. */
 static bool is_plain_word(const char *word)
 {
@@ -137,7 +146,8 @@ void pnx__print_markup_command(FILE *out, char *const *command, size_t most)
             return;
         }
         fprintf(out, "%s%s", i ? " " : "", quote);
-        columns += 1 + print(out, command[i], most - columns, '\0', print_entity);
+        columns +=
+            1 + print(out, command[i], most - columns, '\0', *quote ? print_quoted : print_entity);
         fputs(quote, out);
     }
 }
