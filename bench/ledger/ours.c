@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ours: intents, so that all that comes with one is counted: the room for its BOUND and GONE too. */
+/* Ours: intents, so that all that comes with one is counted: the room for its BOUND and GONE. */
 #include "common/bench.h"
 #include "peer.h"
 

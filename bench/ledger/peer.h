@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file peer.h
- * What a contender of the ledger bench can do. An entry is ENTRY: 60 bytes of text with a kind and a
- * number, each of its own: it survives a kill of the writer once the call returns.
+ * What a contender of the ledger bench can do. An entry is ENTRY: 60 bytes of text with a kind and
+ * a number, each of its own: it survives a kill of the writer once the call returns.
  */
 #ifndef BENCH_LEDGER_PEER_H
 #define BENCH_LEDGER_PEER_H
