@@ -13,6 +13,7 @@
 #ifndef CLEANROOM_CGROUP_H
 #define CLEANROOM_CGROUP_H
 
+#include <cleanroom/limits.h>
 #include <cleanroom/outcome.h>
 #include <sys/types.h>
 
@@ -30,6 +31,16 @@ typedef struct pnx_cgroup pnx_cgroup;
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create(const char *name, pnx_cgroup **ret,
                                                     pnx_error *err);
+
+/**
+ * The same, where the controllers that these limits need (mem, pids, cpu) can work in it: beneath
+ * the caller's own cgroup if that hands them down or can be made to, else, as root, at the top, else
+ * beneath the caller's own after the caller has moved out of the way into a cgroup `name`.supervisor
+ * beside it, if nobody but its own children lives there. If all of that is in vain, it is made as
+ * by pnx_cgroup_create: cgroup v1 may serve. Threads: it moves the whole process.
+ */
+PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create_for(const char *name, const pnx_limits *limits,
+                                                        pnx_cgroup **ret, pnx_error *err);
 
 /**
  * Takes over a cgroup that another process made, which is dead, by its directory and its identity

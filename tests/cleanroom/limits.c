@@ -121,7 +121,7 @@ static struct under enforce(const char *text)
     pnx_limits limits;
     pnx_error err = {0};
     assert_ok(pnx_limits_parse(text, &limits, &err), &err);
-    if (pnx_cgroup_create(under.label, &under.cgroup, NULL) != PNX_OK)
+    if (pnx_cgroup_create_for(under.label, &limits, &under.cgroup, NULL) != PNX_OK)
         under.cgroup = NULL;
     pnx_status status =
         pnx_limits_enforce(&limits, under.label, under.cgroup, &under.limiter, &err);

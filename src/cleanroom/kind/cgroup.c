@@ -2,6 +2,7 @@
 #include <cleanroom/cgroup.h>
 
 #include "kind/cgroup.h"
+#include "kind/cgroup_hand_down.h"
 #include "kind/cgroup_place.h"
 #include "kind/outcome.h"
 #include "kind/poll.h"
@@ -78,7 +79,7 @@ static pnx_status create_in(const char *parent, const char *parent_hierarchy, co
 }
 
 static pnx_status create_at_top(const struct pnx__cgroup_place *place, const char *name,
-                                pnx_cgroup **ret, pnx_error *err)
+                                unsigned controllers, pnx_cgroup **ret, pnx_error *err)
 {
     char dir[PATH_MAX], hierarchy[PATH_MAX];
     const char *root = strcmp(place->root, "/") == 0 ? "" : place->root;
@@ -88,6 +89,12 @@ static pnx_status create_at_top(const struct pnx__cgroup_place *place, const cha
         return pnx_fail(err, PNX_EFAILED, "the path of the cgroup mount is too long");
     if (mkdir(dir, 0755) != 0 && errno != EEXIST)
         return pnx_fail(err, PNX_EFAILED, "cannot create cgroup %s: %m", dir);
+    if (controllers && !(pnx__cgroup_hand_down(place->mount, controllers) &&
+                         pnx__cgroup_hand_down(dir, controllers))) {
+        pnx_fail(err, PNX_EFAILED, "cgroup %s does not get the controllers: %m", dir);
+        rmdir(dir);
+        return PNX_EFAILED;
+    }
     pnx_status status = create_in(dir, hierarchy, name, ret, err);
     if (status == PNX_OK)
         (*ret)->below_ours = true;
@@ -96,22 +103,66 @@ static pnx_status create_at_top(const struct pnx__cgroup_place *place, const cha
     return status;
 }
 
-pnx_status pnx_cgroup_create(const char *name, pnx_cgroup **ret, pnx_error *err)
+static pnx_status find_place(const char *name, struct pnx__cgroup_place *ret, pnx_error *err)
 {
     if (!*name || *name == '.' || strchr(name, '/') || strlen(name) > NAME_MAX)
         return pnx_fail(err, PNX_EINVAL, "'%s' is not a name for a cgroup", name);
-    struct pnx__cgroup_place place;
-    pnx_status status = pnx__cgroup_find_place(&place, err);
-    if (status != PNX_OK)
-        return status;
-    if (place.own_dir[0])
-        status = create_in(place.own_dir, place.own, name, ret, err);
+    return pnx__cgroup_find_place(ret, err);
+}
+
+static pnx_status create_anywhere(const struct pnx__cgroup_place *place, const char *name,
+                                  pnx_cgroup **ret, pnx_error *err)
+{
+    pnx_status status;
+    if (place->own_dir[0])
+        status = create_in(place->own_dir, place->own, name, ret, err);
     else
         status =
-            pnx_fail(err, PNX_EFAILED, "our own cgroup is not visible beneath %s", place.mount);
+            pnx_fail(err, PNX_EFAILED, "our own cgroup is not visible beneath %s", place->mount);
     if (status == PNX_EFAILED && geteuid() == 0)
-        status = create_at_top(&place, name, ret, err);
+        status = create_at_top(place, name, 0, ret, err);
     return status;
+}
+
+pnx_status pnx_cgroup_create(const char *name, pnx_cgroup **ret, pnx_error *err)
+{
+    struct pnx__cgroup_place place;
+    pnx_status status = find_place(name, &place, err);
+    return status == PNX_OK ? create_anywhere(&place, name, ret, err) : status;
+}
+
+/* Beneath our own cgroup, which we leave for that. */
+static pnx_status create_beside_us(const struct pnx__cgroup_place *place, const char *name,
+                                   unsigned controllers, pnx_cgroup **ret, pnx_error *err)
+{
+    if (!pnx__cgroup_move_out(place->own_dir, name))
+        return pnx_fail(err, PNX_EFAILED, "others live in our cgroup %s", place->own_dir);
+    pnx_status status = PNX_EFAILED;
+    if (pnx__cgroup_hand_down(place->own_dir, controllers))
+        status = create_in(place->own_dir, place->own, name, ret, err);
+    if (status == PNX_OK)
+        (*ret)->moved_out = true;
+    else
+        pnx__cgroup_move_back(place->own_dir, name, NULL);
+    return status;
+}
+
+pnx_status pnx_cgroup_create_for(const char *name, const pnx_limits *limits, pnx_cgroup **ret,
+                                 pnx_error *err)
+{
+    struct pnx__cgroup_place place;
+    unsigned controllers = pnx__cgroup_controllers(limits);
+    pnx_status status = find_place(name, &place, err);
+    if (status != PNX_OK)
+        return status;
+    if (!controllers || !pnx__cgroup_has(place.mount, controllers) ||
+        (place.own_dir[0] && pnx__cgroup_hand_down(place.own_dir, controllers)))
+        return create_anywhere(&place, name, ret, err);
+    if (geteuid() == 0 && create_at_top(&place, name, controllers, ret, NULL) == PNX_OK)
+        return PNX_OK;
+    if (place.own_dir[0] && create_beside_us(&place, name, controllers, ret, NULL) == PNX_OK)
+        return PNX_OK;
+    return create_anywhere(&place, name, ret, err);
 }
 
 const char *pnx_cgroup_path(const pnx_cgroup *cgroup)
@@ -317,9 +368,22 @@ static bool unlink_it(const pnx_cgroup *cgroup)
     return unlinkat(cgroup->parent, cgroup->name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 
+/* Our own cgroup is as we found it again. */
+static bool move_back(pnx_cgroup *cgroup, pnx_error *err)
+{
+    char dir[PATH_MAX];
+    snprintf(dir, sizeof dir, "%.*s", (int)(cgroup->name - cgroup->path - 1), cgroup->path);
+    if (!pnx__cgroup_move_back(dir, cgroup->name, err))
+        return false;
+    cgroup->moved_out = false;
+    return true;
+}
+
 static pnx_status remove_once(pnx_cgroup *cgroup, pnx_outcome *outcome, pnx_error *err)
 {
     if (!is_there(cgroup)) {
+        if (cgroup->moved_out && !move_back(cgroup, err))
+            return pnx__outcome_stuck(outcome, PNX_FATE_STUCK, err);
         pnx__outcome_gone(outcome, PNX_FATE_ALREADY_GONE);
         return PNX_OK;
     }
@@ -335,6 +399,8 @@ static pnx_status remove_once(pnx_cgroup *cgroup, pnx_outcome *outcome, pnx_erro
         pnx_fail(err, PNX_EBUSY, "cgroup %s is still there after it was removed", cgroup->path);
         return pnx__outcome_stuck(outcome, PNX_FATE_STUCK, err);
     }
+    if (cgroup->moved_out && !move_back(cgroup, err))
+        return pnx__outcome_stuck(outcome, PNX_FATE_STUCK, err);
     if (cgroup->below_ours) {
         char dir[PATH_MAX];
         snprintf(dir, sizeof dir, "%.*s", (int)(cgroup->name - cgroup->path - 1), cgroup->path);

@@ -10,6 +10,7 @@ struct pnx_cgroup {
     const char *path, *name; /* its directory, and the last component of that */
     const char *hierarchy;   /* its path as /proc/…/cgroup prints it */
     bool below_ours; /* beneath the `cleanroom` at the top, which goes with its last child */
+    bool moved_out;  /* we live in `name`.supervisor beside it */
     pnx_outcome *outcome;
     char text[];
 };

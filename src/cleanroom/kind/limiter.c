@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kind/limiter.h"
 
+#include "kind/cgroup_hand_down.h"
 #include "kind/outcome.h"
 #include "kind/sys.h"
 
@@ -221,6 +222,7 @@ pnx_status pnx_limits_remove(const char *label, pnx_outcome *outcome, pnx_error 
     pnx_time began = pnx_monotonic_now();
     struct removal removal = begin(began, err ? err : &local);
     pnx__v1_each(label, remove_found, &removal);
+    pnx__cgroup_forget_supervisor(label);
     return conclude(&removal, began, outcome);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Limits in the files of the command's own cgroup v2. Its parent must hand the controller down
- * (cgroup.subtree_control), which the kernel allows only while no process lives in the parent
- * itself, unless that is the root of the hierarchy: "no internal processes".
+ * Limits in the files of the command's own cgroup v2. Its parent must hand the controller down:
+ * pnx_cgroup_create_for has chosen one that can, if there is any.
  */
 #include <cleanroom/cgroup.h>
 
+#include "kind/cgroup_hand_down.h"
 #include "kind/limiter.h"
 #include "kind/sys.h"
 
@@ -22,36 +22,19 @@ static bool has_file(int dir, const char *file)
     return faccessat(dir, file, F_OK, 0) == 0;
 }
 
-static bool lists(int dir, const char *file, const char *word)
-{
-    char text[512];
-    int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    pnx__close(fd);
-    text[got > 0 ? got : 0] = '\0';
-    size_t length = strlen(word);
-    for (const char *at = text; (at = strstr(at, word)); at += length)
-        if ((at == text || at[-1] == ' ') && strchr(" \n", at[length]))
-            return true;
-    return false;
-}
-
 static pnx_status enable(pnx_limiter *limiter, int controller, pnx_error *err)
 {
     const char *name = pnx__controller_name[controller];
     const char *path = pnx_cgroup_path(limiter->cgroup);
-    int parent = openat(pnx_cgroup_fd(limiter->cgroup), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    char word[16];
-    snprintf(word, sizeof word, "+%s", name);
-    pnx_status status = PNX_OK;
-    if (parent < 0 || !lists(parent, "cgroup.controllers", name))
-        status =
-            pnx_fail(err, PNX_EUNSUPPORTED, "cgroup v2 has no %s controller at %s", name, path);
-    else if (!pnx__cgroup_write(parent, "cgroup.subtree_control", word))
-        status = pnx_fail(err, PNX_EUNSUPPORTED, "%s is not handed down to %s: %m%s", name, path,
-                          errno == EBUSY ? " (processes live in its parent)" : "");
-    pnx__close(parent);
-    return status;
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (!pnx__cgroup_has(parent, 1u << controller))
+        return pnx_fail(err, PNX_EUNSUPPORTED, "cgroup v2 has no %s controller in %s", name,
+                        parent);
+    if (!pnx__cgroup_hand_down(parent, 1u << controller))
+        return pnx_fail(err, PNX_EUNSUPPORTED, "cgroup %s does not hand %s down: %m%s", parent,
+                        name, errno == EBUSY ? ", since processes live in it" : "");
+    return PNX_OK;
 }
 
 static bool set(int dir, int controller, uint64_t limit)

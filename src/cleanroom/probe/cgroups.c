@@ -93,11 +93,12 @@ void pnx__probe_cgroups(struct pnx__probe *probe)
 {
     pnx_capability *capability = pnx__probe_add(
         probe, "cgroup-v2", "holds all together that a command starts, however it gets away");
+    const pnx_limits all = {.memory = 1 << 30, .pids = 1000, .cpu = 1000};
     pnx_cgroup *cgroup = NULL;
     pnx_error err = {0};
     char label[48];
     snprintf(label, sizeof label, "cleanroom-doctor-%d", (int)getpid());
-    if (pnx_cgroup_create(label, &cgroup, &err) == PNX_OK) {
+    if (pnx_cgroup_create_for(label, &all, &cgroup, &err) == PNX_OK) {
         int length = (int)(strlen(pnx_cgroup_path(cgroup)) - strlen(label) - 1);
         pnx__probe_yes(capability, "in %.*s", length, pnx_cgroup_path(cgroup));
     } else {

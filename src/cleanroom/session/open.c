@@ -158,7 +158,8 @@ static pnx_status make_cgroup(pnx_session *session, pnx_error *err)
         return status;
     session->cgroup_guard = pnx_reserve(cgroup, session->registry, &why);
     if (session->cgroup_guard.status != PNX_OK ||
-        pnx_cgroup_create(session->label, &session->cgroup, &why) != PNX_OK) {
+        pnx_cgroup_create_for(session->label, &session->config.limits, &session->cgroup, &why) !=
+            PNX_OK) {
         forget_intent(session, resources[0]);
         forget_intent(session, resources[1]);
         pnx_drop(&session->cgroup_guard);
