@@ -489,7 +489,7 @@ static void its_tmp_is_its_directory(void **state)
             "D=%s; test $(ls -A /tmp) = ${D#/tmp/} && test -z \"$(ls -A /var/tmp)\" && "
             "echo a > /tmp/a && echo b > /var/tmp/b && test -e $D/a && echo c > $D/c && "
             "test -e /tmp/c && test ! -e /tmp/b && test $(stat -c %%a /tmp /var/tmp | uniq) = 1777"
-            " && find /tmp -name a && cd $D && : > d && test -e /tmp/d",
+            " && find /tmp -name a > /dev/null && cd $D && : > d && test -e /tmp/d",
             dir);
         succeeds(user, PNX_ISOLATE_TMP, dir, text);
         static const char *const left[] = {"tmp/a", "var-tmp/b", "tmp/c", "tmp/d"};
