@@ -282,7 +282,7 @@ static bool two_readings(const pnx_container_stats *stats, void *context)
     struct series *series = context;
     assert_true(stats->cpu >= series->cpu);
     series->cpu = stats->cpu;
-    return ++series->count < 2;
+    return ++series->count < 2 && !is_podman(); /* which takes five seconds for each */
 }
 
 static void statistics_are_followed(void **state)
@@ -296,7 +296,7 @@ static void statistics_are_followed(void **state)
     assert_ok(
         pnx_engine_stats_follow(engine, pnx_object_id(object), two_readings, &series, &call, &err),
         &err);
-    assert_int_equal(series.count, 2);
+    assert_int_equal(series.count, is_podman() ? 1 : 2);
     remove_object(object);
 }
 

@@ -50,7 +50,9 @@ static void an_engine_that_was_killed_between_two_steps_loses_nothing_of_ours(vo
     pnx_outcome outcome = {0};
     pnx_object *object = make_container(
         engine,
+        /* An engine that comes back stops what still runs: at once, with this signal. */
         &(pnx_container_config){.command = SH("sleep 1000"),
+                                .stop_signal = "KILL",
                                 .mounts = &(pnx_mount){.type = PNX_MOUNT_VOLUME, .target = "/data"},
                                 .mount_count = 1});
     kill_engine();
