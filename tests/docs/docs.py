@@ -100,6 +100,10 @@ class Compiler:
             if self.options.cleanroom is None:
                 raise LookupError("built without libcleanroom")
             libraries = [self.options.cleanroom] + libraries
+        if "<cleanroom/docker.h>" in text:
+            if self.options.docker is None:
+                raise LookupError("built without libcleanroom-docker")
+            libraries = [self.options.docker] + libraries + ["-lcurl", "-ljansson", "-larchive"]
         if "patinox/test.h" in text:
             libraries = [self.options.test_library] + libraries
         if "patinox/uv.h" in text:
@@ -107,6 +111,13 @@ class Compiler:
                 raise LookupError("built without libuv")
             libraries = [self.options.uv] + libraries + ["-luv"]
         return flags, libraries
+
+    def command(self, text, program):
+        """A program that needs a container engine gets one of its own."""
+        if "<cleanroom/docker.h>" not in text:
+            return [program]
+        script = f'[ -z "$PNX_TEST_NO_ENGINE" ] || exit {NO_ENGINE}; exec "$0"'
+        return [self.options.with_engine, "sh", "-c", script, program]
 
     def fragment(self, text, language):
         compiler = (self.cc + ["-std=gnu17", "-D_GNU_SOURCE", "-xc"] if language == "c" else
@@ -129,6 +140,10 @@ class Compiler:
         return program, done.stderr if done.returncode != 0 else None
 
 
+# The exit status of what needs a container engine, where none can run.
+NO_ENGINE = 77
+
+
 def run_program(compiler, text, language, prints):
     """None, or what went wrong."""
     with tempfile.TemporaryDirectory() as directory:
@@ -136,11 +151,13 @@ def run_program(compiler, text, language, prints):
         if error:
             return error
         try:
-            done = subprocess.run([program], cwd=directory, capture_output=True, text=True,
-                                  timeout=60)
+            done = subprocess.run(compiler.command(text, program), cwd=directory,
+                                  capture_output=True, text=True, timeout=60)
         except subprocess.TimeoutExpired:
             return "did not end within a minute"
         output = done.stdout + done.stderr
+        if done.returncode == NO_ENGINE:
+            raise LookupError("no container engine can run here")
         if done.returncode != 0:
             return f"exit status {done.returncode}\n{output}"
         if prints is not None and not matches(prints, output):
@@ -278,10 +295,12 @@ def main():
     parser.add_argument("--test-library")
     parser.add_argument("--uv")
     parser.add_argument("--cleanroom")
+    parser.add_argument("--docker")
+    parser.add_argument("--with-engine")
     parser.add_argument("--tool")
     parser.add_argument("--cflags", default="")
     options = parser.parse_args()
-    for name in ("library", "uv", "cleanroom", "tool"):
+    for name in ("library", "uv", "cleanroom", "docker", "with_engine", "tool"):
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     compiler = Compiler(options)
