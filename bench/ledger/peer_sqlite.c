@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SQLite: a table in a write-ahead log. synchronous = OFF and NORMAL survive a kill, FULL a power
- * cut too. Each thread that writes has a connection and a prepared statement of its own; they wait for
- * each other by its busy handler.
+ * cut too. Each thread that writes has a connection and a prepared statement of its own; they wait
+ * for each other by its busy handler.
  */
 #include "common/bench.h"
 #include "peer.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Entries per second: volatile, durable one at a time, durable from 64 threads at the same time,
- * and durable in batches of 64 by one thread; the life of a short session; a look whether the writer
- * lives. On whatever disk /var/tmp is on.
+ * and durable in batches of 64 by one thread; the life of a short session; a look whether the
+ * writer lives. On whatever disk /var/tmp is on.
  */
 #include "peer.h"
 
