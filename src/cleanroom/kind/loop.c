@@ -73,7 +73,11 @@ static int open_device(const char *device)
 static pnx_status look(int root, const char *device, char ret_backing[PATH_MAX],
                        char ret_identity[IDENTITY_MAX], pnx_error *err)
 {
-    char before[32], after[32];
+    char before[32], after[32], path[NAME_MAX + 8];
+    snprintf(path, sizeof path, "%s/loop", device);
+    if (faccessat(root, path, F_OK, 0) != 0) /* most are free, and this is all that it takes */
+        return pnx_fail(err, errno == ENOENT ? PNX_ENOTFOUND : PNX_EFAILED,
+                        "cannot look at the loop device '%s': %m", device);
     bool numbered = pnx__block_read(root, device, "diskseq", before, sizeof before) > 0;
     if (pnx__block_read(root, device, "loop/backing_file", ret_backing, PATH_MAX) < 0) {
         bool none = errno == ENOENT || errno == ENODEV;

@@ -69,7 +69,7 @@ struct pnx_session {
     tempdir_guard dir_guard;
     pnx_outcome dir_outcome;
     char *dir_path;
-    bool kept;          /* the directory, and all things */
+    bool kept; /* the directory, and all things */
     char dir_identity[64];
     pnx_cgroup *cgroup; /* NULL at tier 0 */
     cgroup_guard cgroup_guard;
