@@ -234,10 +234,11 @@ int cli_doctor(int argc, char **argv)
         print_json(&doctor, met);
     else
         print(&doctor);
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
     if (!met)
         complain("tier T%u is required, but only T%u can be had: %s", doctor.required,
                  doctor.choice.tier, doctor.choice.reason);
-    if (fflush(stdout) != 0) {
+    if (!written) {
         complain("cannot write what was found: %m");
         return EXIT_CLEANROOM;
     }
