@@ -5,6 +5,7 @@
 /* Nothing in patinox is ever detached: whoever would call this, calls it here. */
 static _Atomic unsigned detached;
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int pthread_detach(pthread_t thread)
 {
     atomic_fetch_add(&detached, 1);

@@ -92,9 +92,8 @@ static uint64_t begin_releases(struct pnx_registry *registry, pnx_live_policy li
         pnx__slot *slot = pnx__slot_at(registry, index);
         const uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
         const pnx_state state = pnx__state_of(word);
-        if ((word & PNX__TICK) != 0 && (state == PNX_QUEUED || state == PNX_RUNNING))
-            leaked += leak(registry, slot, word);
-        else if (state == PNX_LIVE && live == PNX_LIVE_RELEASE)
+        const bool ticks = (word & PNX__TICK) != 0 && (state == PNX_QUEUED || state == PNX_RUNNING);
+        if (ticks || (state == PNX_LIVE && live == PNX_LIVE_RELEASE))
             leaked += leak(registry, slot, word);
         else if (state == PNX_WAITING)
             pnx__retry_due(registry, slot);
