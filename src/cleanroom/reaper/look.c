@@ -6,6 +6,7 @@
 
 #include <cleanroom/thing.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 const char *pnx_session_life_name(pnx_session_life life)
 {
@@ -84,6 +85,12 @@ static bool tell(struct look *look, pnx_session_info *info, int dir_fd,
 
 /* ---- every session --------------------------------------------------------------------------- */
 
+static bool is_removed(int dir_fd)
+{
+    struct stat stat;
+    return fstat(dir_fd, &stat) != 0 || stat.st_nlink == 0;
+}
+
 static bool visit_session(pnx_id id, int dir_fd, const pnx_error *problem, void *context)
 {
     struct look *look = context;
@@ -95,9 +102,10 @@ static bool visit_session(pnx_id id, int dir_fd, const pnx_error *problem, void 
     pnx_error why = {0};
     struct pnx__ledger_view *view;
     pnx_status status = pnx__ledger_load(dir_fd, PNX__STATE_LEDGER, &view, &why);
-    if (status == PNX_ENOTFOUND) /* it went away while we looked */
+    if (status == PNX_ENOTFOUND && is_removed(dir_fd)) /* it went away while we looked */
         return true;
-    if (status == PNX_ECANCELED) { /* just being made, or its maker died that early */
+    if (status == PNX_ENOTFOUND || status == PNX_ECANCELED) {
+        /* Just being made, or its maker died that early; or whoever removed it died meanwhile. */
         info.life = PNX_SESSION_DEAD;
         return look->visit(&info, look->context);
     }

@@ -8,6 +8,7 @@
 
 #include "kind/poll.h"
 #include "kind/sys.h"
+#include "kind/thing.h"
 #include "ledger/state.h"
 #include "session/session.h"
 #include "track/tracker.h"
@@ -71,6 +72,43 @@ static pnx_status find_supervisor(struct reaper *reaper, pid_t *ret_pid, pnx_err
     return status;
 }
 
+static void include(pid_t pid, void *context)
+{
+    pnx__tracker_include(context, pid);
+}
+
+/*
+ * Another reaper was killed, and we came in its place: who belongs is known from what it wrote
+ * down, and from who is in the session's cgroup. What lived and died meanwhile nobody saw.
+ */
+static void catch_up(struct reaper *reaper)
+{
+    struct pnx__evidence evidence;
+    struct pnx__ledger_view *view;
+    pnx_cgroup *cgroup;
+    int dir_fd, fd;
+    if (pnx__state_session_open(reaper->state_fd, reaper->id, &dir_fd, NULL) != PNX_OK)
+        return;
+    fd = openat(dir_fd, PNX__SESSION_EVIDENCE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && pnx__evidence_load(fd, &evidence, NULL) == PNX_OK) {
+        pnx__members_each(&evidence.members, include, reaper->tracker);
+        pnx__evidence_done(&evidence);
+    }
+    pnx__close(fd);
+    if (pnx__ledger_load(dir_fd, PNX__STATE_LEDGER, &view, NULL) == PNX_OK) {
+        for (size_t i = 0; i < view->resource_count; i++) {
+            const struct pnx__ledger_resource *it = &view->resources[i];
+            if (it->kind == PNX__CODE_CGROUP && it->state == PNX__LEDGER_IS_BOUND && it->name &&
+                pnx_cgroup_adopt(it->name, it->identity, &cgroup, NULL) == PNX_OK) {
+                pnx_cgroup_each(cgroup, include, reaper->tracker);
+                pnx_cgroup_free(cgroup);
+            }
+        }
+        pnx__ledger_view_free(view);
+    }
+    pnx__close(dir_fd);
+}
+
 static void say(const struct reaper *reaper, const char *text)
 {
     if (reaper->control >= 0)
@@ -88,6 +126,8 @@ static void begin_to_watch(struct reaper *reaper, pid_t supervisor, bool track)
         reason = "the file for evidence cannot be written";
     else if (pnx__tracker_open(supervisor, reaper->evidence_fd, &reaper->tracker, &why) != PNX_OK)
         reason = why.message;
+    else
+        catch_up(reaper);
     snprintf(packet, sizeof packet, "R%d%d %.128s", reaper->tracker != NULL, (int)getpid(), reason);
     say(reaper, packet);
 }

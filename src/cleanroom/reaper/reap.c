@@ -18,6 +18,8 @@ pnx_status pnx__supervisor_pidfd(const struct pnx__ledger_view *view, pid_t *ret
     const char *text = pnx__ledger_view_note(view, "supervisor");
     struct pnx__identity identity;
     *ret_pid = 0;
+    if (pnx__ledger_view_note(view, PNX__NOTE_GIVEN_UP))
+        return PNX_EALREADY;
     if (!text) /* it died before it had written who it is; until then it makes nothing */
         return PNX_EALREADY;
     pnx_status status = pnx__identity_parse(text, &identity, err);
@@ -112,6 +114,10 @@ pnx_status pnx__reap(int state_fd, pnx_id id, const char *adopter, pnx_time dead
     pnx_status status = pnx__state_session_open(state_fd, id, &dir_fd, err);
     if (status != PNX_OK)
         return status;
+    if (faccessat(dir_fd, PNX__STATE_LEDGER, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+        pnx__close(dir_fd); /* nothing was made, or nothing is left, under it */
+        return pnx__state_session_remove(state_fd, id, err);
+    }
     status = deadline == 0 ? pnx__ledger_try_lock(dir_fd, PNX__STATE_LEDGER, &lock_fd, err)
                            : pnx__ledger_lock(dir_fd, PNX__STATE_LEDGER, deadline, &lock_fd, err);
     if (status == PNX_OK) {

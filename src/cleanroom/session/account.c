@@ -79,7 +79,7 @@ static void add_command(const pnx_session *session, pnx_session_report *report)
 
 static void add_made(const pnx_session *session, pnx_session_report *report)
 {
-    if (session->dir)
+    if (session->dir || session->dir_outcome.fate == PNX_FATE_STUCK)
         add(report, (pnx_session_resource){
                         .kind = "tempdir",
                         .origin = PNX_ORIGIN_MADE,

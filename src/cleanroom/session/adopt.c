@@ -5,6 +5,7 @@
  */
 #include "session/session.h"
 
+#include "kind/outcome.h"
 #include "kind/sys.h"
 #include "kind/thing.h"
 #include "ledger/state.h"
@@ -33,14 +34,22 @@ static void adopt_dir(pnx_session *session, const struct pnx__ledger_resource *r
     session->dir_resource = resource->number;
     snprintf(session->dir_identity, sizeof session->dir_identity, "%s",
              resource->identity ? resource->identity : "");
-    session->dir_guard = pnx_reserve(tempdir, session->registry, NULL);
-    if (session->dir_guard.status == PNX_OK &&
-        pnx_tempdir_adopt(resource->name, resource->identity, &session->dir, NULL) == PNX_OK) {
+    pnx_error why = {0};
+    session->dir_guard = pnx_reserve(tempdir, session->registry, &why);
+    pnx_status status = session->dir_guard.status;
+    if (status == PNX_OK)
+        status = pnx_tempdir_adopt(resource->name, resource->identity, &session->dir, &why);
+    if (status == PNX_OK) {
         pnx__session_watch_dir(session);
         pnx_arm(&session->dir_guard, session->dir);
-    } else {
-        session->dir = NULL;
+        return;
     }
+    pnx_drop(&session->dir_guard);
+    session->dir = NULL;
+    if (status == PNX_ENOTFOUND) /* it is gone, or was never made */
+        pnx__outcome_gone(&session->dir_outcome, PNX_FATE_ALREADY_GONE);
+    else
+        (void)pnx__outcome_stuck(&session->dir_outcome, PNX_FATE_STUCK, &why);
 }
 
 static void adopt_cgroup(pnx_session *session, const struct pnx__ledger_resource *resource)

@@ -54,6 +54,10 @@ static void keep_all(pnx_session *session)
 
 static bool remove_dir(pnx_session *session, pnx_time deadline)
 {
+    if (!session->dir) { /* an adopter found none, or could not take hold of it */
+        pnx__session_gone(session, session->dir_resource, &session->dir_outcome);
+        return session->dir_outcome.fate != PNX_FATE_STUCK;
+    }
     pnx_status dir = pnx_close_by(&session->dir_guard, deadline, NULL);
     session->dir_hangs = dir == PNX_ETIMEOUT;
     if (!session->dir_hangs)
@@ -214,6 +218,8 @@ static void end_record(pnx_session *session, const pnx_session_report *report)
     bool over = report->unremoved == 0 || session->adopted;
     if (over)
         (void)!pnx__ledger_closed(session->ledger, NULL);
+    else /* from here on it is anybody's, though we live */
+        (void)!pnx__ledger_note(session->ledger, PNX__NOTE_GIVEN_UP, "yes", NULL);
     pnx__reaper_dismiss(&session->reaper);
     session->recorded = session->recorded && over;
     pnx__session_unrecord(session);

@@ -19,6 +19,9 @@
 /** The file in a session's directory that its reaper writes evidence to. */
 #define PNX__SESSION_EVIDENCE "evidence"
 
+/** A note in the ledger: its owner has closed the session, but could not remove all. */
+#define PNX__NOTE_GIVEN_UP "given-up"
+
 /** Something that is neither a process nor in the session's directory. */
 struct pnx__session_thing {
     const pnx_thing_kind *kind;

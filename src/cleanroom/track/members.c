@@ -77,6 +77,14 @@ void pnx__members_remove(struct pnx__members *members, pid_t pid)
     members->count--;
 }
 
+void pnx__members_each(const struct pnx__members *members, void (*visit)(pid_t pid, void *context),
+                       void *context)
+{
+    for (size_t i = 0; i < members->size; i++)
+        if (members->slots[i] > 0)
+            visit(members->slots[i], context);
+}
+
 void pnx__members_done(struct pnx__members *members)
 {
     free(members->slots);

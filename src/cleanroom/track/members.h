@@ -17,6 +17,8 @@ bool pnx__members_has(const struct pnx__members *members, pid_t pid);
 /** False: no memory. Adding who is there already is fine. */
 bool pnx__members_add(struct pnx__members *members, pid_t pid);
 void pnx__members_remove(struct pnx__members *members, pid_t pid);
+void pnx__members_each(const struct pnx__members *members, void (*visit)(pid_t pid, void *context),
+                       void *context);
 void pnx__members_done(struct pnx__members *members);
 
 #endif

@@ -70,6 +70,15 @@ void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid)
     pnx__members_remove(&tracker->members, pid);
 }
 
+void pnx__tracker_include(struct pnx__tracker *tracker, pid_t pid)
+{
+    if (pid == tracker->self || pid == tracker->root || pnx__members_has(&tracker->members, pid))
+        return;
+    if (!pnx__members_add(&tracker->members, pid))
+        pnx__tracker_lost(tracker, "no memory to follow processes");
+    pnx__tracker_tell_pid(tracker, '+', pid);
+}
+
 size_t pnx__tracker_poll_set(const struct pnx__tracker *tracker,
                              struct pollfd fds[PNX__TRACKER_FDS])
 {

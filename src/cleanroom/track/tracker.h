@@ -30,6 +30,9 @@ PNX_MUST_CHECK pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct 
 /** This process and what it will start is no member, whoever started it: a helper of ours. */
 void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid);
 
+/** This process belongs, as is known from elsewhere; so does what it starts. */
+void pnx__tracker_include(struct pnx__tracker *tracker, pid_t pid);
+
 #define PNX__TRACKER_FDS 3
 /** Fills in what to poll for; returns how many. */
 size_t pnx__tracker_poll_set(const struct pnx__tracker *tracker,

@@ -37,6 +37,7 @@ struct pnx__tracker {
 
 /** One record: a letter, and a text; see evidence.h. */
 void pnx__tracker_tell(struct pnx__tracker *tracker, char what, const char *text);
+void pnx__tracker_tell_pid(struct pnx__tracker *tracker, char what, pid_t pid);
 void pnx__tracker_flush(struct pnx__tracker *tracker);
 /** Something was missed: who cannot be proved to belong from now on may belong all the same. */
 void pnx__tracker_lost(struct pnx__tracker *tracker, const char *why);

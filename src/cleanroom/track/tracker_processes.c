@@ -55,7 +55,7 @@ int pnx__tracker_open_processes(pnx_error *err)
     return fd;
 }
 
-static void tell_pid(struct pnx__tracker *tracker, char what, pid_t pid)
+void pnx__tracker_tell_pid(struct pnx__tracker *tracker, char what, pid_t pid)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", (int)pid);
@@ -75,10 +75,10 @@ static void take_fork(struct pnx__tracker *tracker, pid_t parent, pid_t child)
     if (member) {
         if (!pnx__members_add(&tracker->members, child))
             pnx__tracker_lost(tracker, "no memory to follow processes");
-        tell_pid(tracker, '+', child);
+        pnx__tracker_tell_pid(tracker, '+', child);
     } else if (pnx__members_has(&tracker->members, child)) {
         pnx__members_remove(&tracker->members, child);
-        tell_pid(tracker, '-', child);
+        pnx__tracker_tell_pid(tracker, '-', child);
     }
 }
 
