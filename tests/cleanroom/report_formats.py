@@ -422,6 +422,20 @@ def thousands_of_resources_keep_a_page_small_and_what_is_left_out_is_told():
 
 
 @test
+def a_page_says_verified_where_it_was_verified():
+    for name in ("messy", "leftovers", "hostile"):
+        resources = json_of(name)["resources"]
+        rows = re.findall(r"<tr><th scope=\"row\"><span.*?</tr>", text_of(name, "html"))
+        assert len(rows) == len(resources), name
+        told = [("<small>verified" in row, "<small>not verified" in row) for row in rows]
+        expected = [(r["verified"], r["status"] in GONE and not r["verified"]) for r in resources]
+        assert sorted(told) == sorted(expected), name
+        for row in rows:
+            status = re.search(r"<span class=\"b \w+\">([a-z ]+)</span>", row).group(1)
+            assert ("<small>verified" in row) <= (status in GONE), row
+
+
+@test
 def the_timeline_draws_every_life():
     text = text_of("messy", "html")
     lanes = re.findall(r"<li[^>]*>.*?</li>", text, re.S)

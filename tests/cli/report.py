@@ -187,6 +187,8 @@ def bad_input_is_told_with_its_place():
             (lambda r: r["resources"].append(3), r"resources\[18\] is no object"),
             (lambda r: r["resources"][2].pop("id"), r"resources\[2\]\.id is missing"),
             (lambda r: r["resources"][stuck].update(status="lost"), r"\.status cannot be \"lost\""),
+            (lambda r: r["resources"][0].update(status="\033[2J\x9b"), r"\.status cannot be \"\?\[2J"),
+            (lambda r: r["totals"].update({"\033[2J": 1}), r"totals\.\?\[2J is no object"),
             (lambda r: r["resources"][0].update(owner="root"), r"\.owner cannot be \"root\""),
             (lambda r: r["resources"][0].update(owner="uid:-1"), r"\.owner cannot be"),
             (lambda r: r["resources"][0].update(reason="x" * 300), "longer than 223 bytes"),
