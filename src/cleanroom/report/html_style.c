@@ -35,7 +35,7 @@ const char pnx__html_style[] =
     ".verdict{font-size:1.1rem;font-weight:600;margin:.2rem 0}"
     ".verdict.ok,.t-ok{color:var(--ok)}.verdict.warn,.t-warn{color:var(--warn)}"
     ".verdict.bad,.t-bad{color:var(--bad)}\n"
-    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem;"
+    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:.75rem;"
     "margin:0 0 1rem;padding:0}.figures>div{background:var(--card);border:1px solid var(--line);"
     "border-radius:10px;padding:.7rem .9rem}.figures dt{color:var(--mute);font-size:.82rem}"
     ".figures dd{margin:0;font-size:1.3rem;font-weight:600;overflow-wrap:anywhere}"
