@@ -21,12 +21,18 @@ static const char *tool_of(const pnx_session *session)
     return tool && *tool == '/' ? tool : PNX__TOOL_PATH;
 }
 
+/* Following forks may be had without being root (Linux 6.6); it proves some things at any tier. */
+static bool wants_tracking(const pnx_session *session)
+{
+    return session->config.tier == 0 || session->config.tier == PNX_TIER(3);
+}
+
 pnx_status pnx__session_start_reaper(pnx_session *session, pnx_error *err)
 {
     if (session->config.no_reaper)
         return PNX_OK;
-    return pnx__reaper_start(&session->reaper, tool_of(session), session->id, session->tier == 3,
-                             err);
+    return pnx__reaper_start(&session->reaper, tool_of(session), session->id,
+                             wants_tracking(session), err);
 }
 
 /* It is a child of ours that the command has no part in, however like its orphans it looks. */

@@ -118,7 +118,7 @@ static enum whose judge_by_sighting(const pnx_session *session, char what, const
 {
     if (pnx__evidence_saw(&session->evidence, what, text))
         return PROVED;
-    bool complete = session->evidence.tracked && !session->evidence.lost[0];
+    bool complete = session->evidence.files && !session->evidence.lost[0];
     return complete ? NEIGHBOUR : UNKNOWN;
 }
 

@@ -84,6 +84,9 @@ static void take(struct pnx__evidence *evidence, char what, const char *text)
     case '-':
         pnx__members_remove(&evidence->members, (pid_t)strtol(text, NULL, 10));
         return;
+    case '=':
+        evidence->files = evidence->files || strcmp(text, PNX__EVIDENCE_FILES) == 0;
+        return;
     case '!':
         snprintf(evidence->lost, sizeof evidence->lost, "%s", text);
         return;

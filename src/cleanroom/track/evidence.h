@@ -8,6 +8,7 @@
  *     cPATH  a file that a member made         CPATH  … that a stranger made
  *     wPATH  a device that a member wrote to   WPATH  … that a stranger wrote to
  *     mID    a mount that a member attached    (as in its identity: never given out again)
+ *     =files names are watched, not only forks
  *     !WHY   something was missed
  */
 #ifndef CLEANROOM_TRACK_EVIDENCE_H
@@ -17,9 +18,12 @@
 
 #include <patinox/base.h>
 
+#define PNX__EVIDENCE_FILES "files"
+
 /** Zeroed: no evidence of anything. */
 struct pnx__evidence {
-    bool tracked; /* somebody watched */
+    bool tracked; /* somebody followed the forks */
+    bool files;   /* and who made which file */
     struct pnx__members members;
     struct pnx__sighting *sightings; /* by letter and text; the last one of a text counts */
     size_t sighting_count, sighting_room;

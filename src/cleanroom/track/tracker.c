@@ -2,6 +2,7 @@
 #include "track/tracker_internal.h"
 
 #include "kind/sys.h"
+#include "track/evidence.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,9 @@ pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct pnx__tracker **
         return PNX_EUNSUPPORTED;
     }
     pnx__tracker_open_files(tracker);
+    if (tracker->files >= 0)
+        pnx__tracker_tell(tracker, '=', PNX__EVIDENCE_FILES);
+    pnx__tracker_flush(tracker);
     *ret = tracker;
     return PNX_OK;
 }
