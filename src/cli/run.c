@@ -129,8 +129,8 @@ static int run_in(pnx_session *session, const struct run_options *options, FILE 
         complain_of(&err);
 
     (void)pnx_session_close(session, &report, NULL); /* the report tells what it could not do */
-    bool worth_telling = report.leftovers > 0 || report.unremoved > 0 || report.foreign > 0 ||
-                         report.kept > 0 || report.warnings;
+    bool worth_telling = report.leftovers > 0 || report.unremoved > 0 || report.kept > 0 ||
+                         report.warnings; /* what is foreign may be anybody's */
     if (worth_telling || (ran && !options->quiet))
         print_report(&report);
     bool reported = write_reports(options, &report, files);
