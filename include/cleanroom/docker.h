@@ -549,7 +549,8 @@ PNX_API void pnx_object_free(pnx_object *object);
 
 /**
  * Guards of these drop containers before networks before volumes before images. Their release is
- * pnx_object_remove and, when that answers PNX_OK, pnx_object_free; three attempts.
+ * pnx_object_remove and, when that answers PNX_OK, pnx_object_free. What is in use waits for its
+ * next attempt outside of the workers; there are 31 of them, within about half a minute.
  */
 extern PNX_API const pnx_kind pnx_kind_container;
 extern PNX_API const pnx_kind pnx_kind_network;

@@ -482,6 +482,7 @@ static void connections_that_are_not_handed_over_are_told(void **state)
 
 /* An engine with one container, or none. */
 struct container {
+    pthread_mutex_t mutex;
     bool exists, lose_answer, foreign;
     unsigned busy; /* so often a removal goes on already */
     char labels[2048];
@@ -496,9 +497,8 @@ static void keep_labels(struct container *container, const char *body)
     json_decref(json);
 }
 
-static bool serve_container(const struct fake_request *request, void *context)
+static bool serve_locked(const struct fake_request *request, struct container *container)
 {
-    struct container *container = context;
     char text[4096];
     if (fake_is(request, "POST /containers/create")) {
         keep_labels(container, request->body);
@@ -526,6 +526,15 @@ static bool serve_container(const struct fake_request *request, void *context)
     return fake_answer(request, 204, "");
 }
 
+static bool serve_container(const struct fake_request *request, void *context)
+{
+    struct container *container = context;
+    pthread_mutex_lock(&container->mutex);
+    bool goes_on = serve_locked(request, container);
+    pthread_mutex_unlock(&container->mutex);
+    return goes_on;
+}
+
 static pnx_object *new_container(pnx_engine *opened)
 {
     pnx_error err = {0};
@@ -540,7 +549,7 @@ static void a_creation_whose_answer_is_lost_is_found_by_its_mark(void **state)
     (void)state;
     pnx_error err = {0};
     pnx_outcome outcome = {0};
-    struct container container = {.lose_answer = true};
+    struct container container = {.mutex = PTHREAD_MUTEX_INITIALIZER, .lose_answer = true};
     pnx_engine *opened = open_fake(serve_container, &container);
     pnx_object *object = new_container(opened);
     assert_status(PNX_EFAILED, pnx_object_create(object, NULL, &err), &err);
@@ -560,7 +569,7 @@ static void a_request_that_makes_something_is_never_sent_twice(void **state)
     (void)state;
     pnx_error err = {0};
     json_t *answer = NULL;
-    struct container container = {.lose_answer = true};
+    struct container container = {.mutex = PTHREAD_MUTEX_INITIALIZER, .lose_answer = true};
     pnx_engine *opened = open_fake(serve_container, &container);
     /* A connection that is kept, and which curl would use again. */
     assert_ok(pnx_engine_list(opened, PNX_CONTAINER, NULL, NULL, &answer, &err), &err);
@@ -577,7 +586,7 @@ static void a_removal_that_goes_on_already_is_waited_for(void **state)
     (void)state;
     pnx_error err = {0};
     pnx_outcome outcome = {0};
-    struct container container = {.busy = 3};
+    struct container container = {.mutex = PTHREAD_MUTEX_INITIALIZER, .busy = 3};
     pnx_engine *opened = open_fake(serve_container, &container);
     pnx_object *object = new_container(opened);
     assert_ok(pnx_object_create(object, NULL, &err), &err);
@@ -595,11 +604,13 @@ static void what_has_lost_our_labels_is_not_touched(void **state)
     (void)state;
     pnx_error err = {0};
     pnx_outcome outcome = {0};
-    struct container container = {0};
+    struct container container = {.mutex = PTHREAD_MUTEX_INITIALIZER};
     pnx_engine *opened = open_fake(serve_container, &container);
     pnx_object *object = new_container(opened);
     assert_ok(pnx_object_create(object, NULL, &err), &err);
+    pthread_mutex_lock(&container.mutex);
     container.foreign = true;
+    pthread_mutex_unlock(&container.mutex);
     pnx_object_watch_by(object, &outcome);
     assert_status(PNX_EFAILED, pnx_object_remove(object, NULL, &err), &err);
     assert_int_equal(outcome.fate, PNX_FATE_FOREIGN);
@@ -621,7 +632,7 @@ static void an_answer_alone_is_no_proof(void **state)
     (void)state;
     pnx_error err = {0};
     pnx_outcome outcome = {0};
-    struct container container = {0};
+    struct container container = {.mutex = PTHREAD_MUTEX_INITIALIZER};
     pnx_call call = pnx_call_within(PNX_MS(200));
     pnx_engine *opened = open_fake(serve_stubborn, &container);
     pnx_object *object = new_container(opened);

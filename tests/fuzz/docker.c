@@ -141,7 +141,7 @@ static void try_about(const char *text, unsigned cut)
     pnx_object *object = NULL;
     pnx_error err = {0};
     if (pnx_container_new(engine, &config, &object, &err) == PNX_OK) {
-        /* Whatever was given: it carries our labels, and has no privileges that nobody asked for. */
+        /* Whatever was given: it carries our labels, and no privileges nobody asked for. */
         const json_t *labels = json_object_get(object->body, "Labels");
         const json_t *host = json_object_get(object->body, "HostConfig");
         promise(strcmp(pnx__docker_json_text(labels, PNX_LABEL_ID), object->mark) == 0);

@@ -102,6 +102,10 @@ void pnx__docker_object_note(pnx_object *object, const json_t *about)
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
 
+/* What is in use waits for another release, of the container that uses it; it must not keep the
+ * worker from that one for longer. The registry's retries wait outside of the workers. */
+#define BUSY_IN_A_WORKER PNX_MS(20)
+
 static pnx_status release_object(void *value, const pnx_release *why)
 {
     pnx_object *object;
@@ -112,7 +116,8 @@ static pnx_status release_object(void *value, const pnx_release *why)
         deadline -= (deadline - pnx_monotonic_now()) / 16;
     struct pnx__limit limit =
         pnx__docker_limit_of(object->engine, &(pnx_call){.deadline = deadline});
-    pnx_status status = pnx__docker_object_remove(object, &limit, NULL);
+    pnx_time busy_until = pnx_time_after(pnx_monotonic_now(), BUSY_IN_A_WORKER);
+    pnx_status status = pnx__docker_object_remove(object, &limit, busy_until, NULL);
     if (status == PNX_OK)
         pnx_object_free(object);
     return status;
@@ -127,16 +132,17 @@ static int describe_object(const void *value, char *buffer, size_t size)
 }
 
 /* An engine removes in tens to hundreds of milliseconds, and slower the more it has to do; a
- * container that is given grace takes that too. */
+ * container that is given grace takes that too. With these pauses what is in use is waited for half
+ * a minute. */
 #define OBJECT_KIND(NAME, PRIORITY)                                                                \
     const pnx_kind pnx_kind_##NAME = {                                                             \
         .name = #NAME,                                                                             \
         .priority = (PRIORITY),                                                                    \
         .flags = PNX_BLOCKING,                                                                     \
         .timeout = PNX_S(60),                                                                      \
-        .retries = 2,                                                                              \
-        .retry_delay = PNX_MS(100),                                                                \
-        .retry_delay_max = PNX_S(2),                                                               \
+        .retries = 30,                                                                             \
+        .retry_delay = PNX_MS(20),                                                                 \
+        .retry_delay_max = PNX_S(1),                                                               \
         .value_size = sizeof(pnx_object *),                                                        \
         .describe = (void (*)(void))describe_object,                                               \
         .release = release_object,                                                                 \

@@ -42,8 +42,9 @@ pnx_status pnx__docker_object_make(pnx_engine *engine, pnx_object_type type, con
 /** One that exists, from what a list says about it. PNX_EINVAL: it has no label of the session. */
 pnx_status pnx__docker_object_of(pnx_engine *engine, pnx_object_type type, const char *session,
                                  const struct json_t *about, pnx_object **ret, pnx_error *err);
+/** What is busy is tried again until `busy_until` only. */
 pnx_status pnx__docker_object_remove(pnx_object *object, const struct pnx__limit *limit,
-                                     pnx_error *err);
+                                     pnx_time busy_until, pnx_error *err);
 /** Takes down what it will have to see gone: `about` is what inspect says about the container. */
 void pnx__docker_object_note(pnx_object *object, const struct json_t *about);
 /** Is the process that was noted still there? */

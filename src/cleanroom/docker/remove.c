@@ -265,7 +265,8 @@ static bool tries_again(const pnx_object *object, pnx_status status, unsigned *f
     return status == PNX_EBUSY || (status == PNX_EFAILED && ++*failures < FAILURES_MAX);
 }
 
-static pnx_status remove_known(pnx_object *object, const struct pnx__limit *limit, pnx_error *err)
+static pnx_status remove_known(pnx_object *object, const struct pnx__limit *limit,
+                               pnx_time busy_until, pnx_error *err)
 {
     unsigned failures = 0;
     pnx_duration pause = PAUSE_MIN;
@@ -278,7 +279,8 @@ static pnx_status remove_known(pnx_object *object, const struct pnx__limit *limi
             is_gone(object, by_us ? PNX_FATE_REMOVED : PNX_FATE_ALREADY_GONE);
             return PNX_OK;
         }
-        if (!tries_again(object, status, &failures))
+        bool waited_enough = status == PNX_EBUSY && pnx_monotonic_now() >= busy_until;
+        if (waited_enough || !tries_again(object, status, &failures))
             return status;
         /* When time is over, what was in the way says more than that. */
         pnx_status paused = pnx__docker_pause(pause, limit, NULL);
@@ -289,7 +291,8 @@ static pnx_status remove_known(pnx_object *object, const struct pnx__limit *limi
     }
 }
 
-static pnx_status remove_any(pnx_object *object, const struct pnx__limit *limit, pnx_error *err)
+static pnx_status remove_any(pnx_object *object, const struct pnx__limit *limit,
+                             pnx_time busy_until, pnx_error *err)
 {
     switch (object->state) {
     case PNX__OBJECT_NEW:
@@ -312,11 +315,11 @@ static pnx_status remove_any(pnx_object *object, const struct pnx__limit *limit,
             return PNX_OK;
         }
     }
-    return remove_known(object, limit, err);
+    return remove_known(object, limit, busy_until, err);
 }
 
 pnx_status pnx__docker_object_remove(pnx_object *object, const struct pnx__limit *limit,
-                                     pnx_error *err)
+                                     pnx_time busy_until, pnx_error *err)
 {
     pnx_error local = {0};
     pnx_error *why = err ? err : &local;
@@ -325,7 +328,7 @@ pnx_status pnx__docker_object_remove(pnx_object *object, const struct pnx__limit
     pnx_status status = pnx__docker_engine_here(object->engine, why);
     if (status == PNX_EFORKED)
         return status;
-    status = remove_any(object, limit, why);
+    status = remove_any(object, limit, busy_until, why);
     outcome->ended = pnx_monotonic_now();
     outcome->took += outcome->ended - began;
     outcome->attempts++;
@@ -342,5 +345,5 @@ pnx_status pnx__docker_object_remove(pnx_object *object, const struct pnx__limit
 pnx_status pnx_object_remove(pnx_object *object, const pnx_call *call, pnx_error *err)
 {
     struct pnx__limit limit = pnx__docker_limit_of(object->engine, call);
-    return pnx__docker_object_remove(object, &limit, err);
+    return pnx__docker_object_remove(object, &limit, limit.deadline, err);
 }

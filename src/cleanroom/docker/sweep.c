@@ -77,7 +77,8 @@ static void sweep_one(struct sweeping *sweeping, const json_t *about)
     pnx_status status = pnx__docker_object_of(sweeping->engine, sweeping->type, sweeping->session,
                                               about, &object, NULL);
     if (status == PNX_OK && !sweeping->sweep->look)
-        status = pnx__docker_object_remove(object, &sweeping->limit, NULL);
+        status =
+            pnx__docker_object_remove(object, &sweeping->limit, sweeping->limit.deadline, NULL);
     pthread_mutex_lock(&sweeping->mutex);
     bool stays =
         status != PNX_OK || sweeping->sweep->look || object->outcome->fate == PNX_FATE_KEPT;

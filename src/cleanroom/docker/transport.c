@@ -340,10 +340,19 @@ static int left_ms(pnx_time deadline)
     return left > PNX_MS(INT_MAX - 1) ? INT_MAX : (int)((left + PNX_MS(1) - 1) / PNX_MS(1));
 }
 
+static bool is_canceled(const struct pnx__limit *limit)
+{
+    struct pollfd alarm = {.fd = limit->cancel_fd, .events = POLLIN};
+    return limit->cancel_fd >= 0 && poll(&alarm, 1, 0) > 0;
+}
+
 /* Until curl is done. `*ret_code` is what it says. */
 static pnx_status run(struct pnx__line *line, const pnx_engine *engine,
                       const struct pnx__limit *limit, CURLcode *ret_code, pnx_error *err)
 {
+    /* Before the first byte: an engine may be so fast that nothing is ever waited for. */
+    if (is_canceled(limit))
+        return was_canceled(engine, err);
     for (;;) {
         int running = 0, queued = 0;
         struct curl_waitfd alarm = {.fd = limit->cancel_fd, .events = CURL_WAIT_POLLIN};
