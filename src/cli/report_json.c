@@ -82,9 +82,12 @@ const json_t *reader_object_or_null(struct json_reader *reader, const json_t *ob
                                     const char *key)
 {
     const json_t *value = reader_need(reader, object, key);
-    if (value && !json_is_object(value) && !json_is_null(value))
-        reader_wrong(reader, key, "is neither an object nor null");
-    return value && json_is_object(value) ? value : NULL;
+    if (!value || json_is_null(value))
+        return NULL;
+    if (json_is_object(value))
+        return value;
+    reader_wrong(reader, key, "is neither an object nor null");
+    return NULL;
 }
 
 bool reader_bool(struct json_reader *reader, const json_t *object, const char *key)
@@ -134,17 +137,14 @@ pnx_duration reader_milliseconds(struct json_reader *reader, const json_t *objec
 static bool parse_date(const char *text, int64_t *ret)
 {
     struct tm tm = {0};
-    int milliseconds = 0, length = 0;
-    char again[32];
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &milliseconds, &length) != 7 ||
-        text[length] || tm.tm_year < 1970 || tm.tm_year > 2261)
+    char again[40];
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (!rest || *rest != '.' || tm.tm_year < 70 || tm.tm_year > 361)
         return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    int64_t seconds = timegm(&tm);
+    int64_t milliseconds = strtol(rest + 1, NULL, 10);
+    int64_t seconds = timegm(&tm); /* also makes a date of what is none: the 30th of February */
     size_t size = strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(again + size, sizeof again - size, ".%03dZ", milliseconds);
+    snprintf(again + size, sizeof again - size, ".%03dZ", (int)(milliseconds % 1000));
     *ret = seconds * PNX_S(1) + milliseconds * PNX_MS(1);
     return *ret > 0 && strcmp(text, again) == 0;
 }
@@ -202,7 +202,7 @@ void reader_fixed(struct json_reader *reader, const json_t *object, const char *
     if (strlen(text) >= size)
         reader_wrong(reader, key, "is longer than %zu bytes", size - 1);
     else
-        strcpy(buffer, text);
+        memcpy(buffer, text, strlen(text) + 1);
 }
 
 char **reader_texts(struct json_reader *reader, const json_t *object, const char *key)

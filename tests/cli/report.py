@@ -145,6 +145,23 @@ def the_form_follows_from_the_name_of_the_file():
 
 
 @test
+def thousands_of_sessions_are_a_page_of_bounded_size():
+    clean, messy = json.loads(sample("clean")), json.loads(sample("messy"))
+    each = [dict(messy if n % 50 == 49 else clean, job=n + 1) for n in range(3000)]
+    data = json.dumps({"format": 1, "sessions": each, "totals": {}}).encode()
+    page = report("--format", "html", "-", stdin=data).stdout.decode()
+    assert len(page) < 6_000_000, len(page)
+    assert page.count("<details>\n<summary>") == 200
+    # All 60 of which there is something to tell are there in full; the others are counted.
+    assert page.count("50 leftovers: 46 removed") == 60
+    assert page.count('<tr><th scope="row"><a href') == 200
+    assert "and 1000 more, which succeeded" in page and "2800 more sessions are not" in page
+    assert "3000 sessions</h1>" in page
+    text = report("--format", "text", "-", stdin=data).stdout.decode()
+    assert text.count("\n  import-test.sh ") == 3000 and text.count("\ncleanroom: ") == 60
+
+
+@test
 def leftovers_are_failures_when_they_are_to_be():
     for options, failures in (([], 0), (["--fail-on-leftovers"], 3)):
         run = report("--format", "xml", "-", *options, stdin=sample("leftovers"))

@@ -164,9 +164,10 @@ bool pnx__is_told(const pnx_session_resource *resource)
 static size_t rank_of(const char *kind)
 {
     static const char *const kinds[] = {
-        "command", "process", "container", "network", "volume",   "mount",    "loop",
-        "link",    "netns",   "port",      "socket",  "sysv-shm", "sysv-sem", "sysv-msg",
-        "mqueue",  "shm",     "semaphore", "file",    "tempdir",  "image",    "cgroup",
+        "command",   "process",  "container", "network",  "volume", "mount",
+        "mapper",    "loop",     "link",      "netns",    "port",   "socket",
+        "abstract",  "sysv-shm", "sysv-sem",  "sysv-msg", "mqueue", "shm",
+        "semaphore", "file",     "tempdir",   "image",    "cgroup",
     };
     size_t rank = 0;
     while (rank < sizeof kinds / sizeof *kinds && strcmp(kinds[rank], kind) != 0)

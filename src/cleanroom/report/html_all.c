@@ -9,8 +9,36 @@
 #include <stdlib.h>
 
 #define NAME_COLUMNS 120
-/* Rows of tables that one page shows at most, shared by its sessions. */
+/* Bounds of one page: sessions in the overview, sessions in full, and rows of their tables. */
+#define LISTED_MAX 2000
+#define FULL_MAX 200
 #define PAGE_ROWS 4000
+
+/* What has a row in the overview, and of these, what is there in full. */
+enum shown { LEFT_OUT, LISTED, FULL };
+
+static bool is_notable(const pnx_session_report *report)
+{
+    return pnx__has_details(report) || !pnx__succeeded(report);
+}
+
+/* Up to the bounds, those of which there is something to tell before the others. */
+static unsigned char *choose(const pnx_session_report *reports, size_t count, size_t *ret_full)
+{
+    unsigned char *shown = calloc(count ? count : 1, 1);
+    size_t listed = 0, full = 0;
+    for (int round = 0; shown && round < 2; round++) {
+        for (size_t i = 0; i < count && listed < LISTED_MAX; i++) {
+            if (is_notable(&reports[i]) != (round == 0))
+                continue;
+            shown[i] = full < FULL_MAX ? FULL : LISTED;
+            full += full < FULL_MAX;
+            listed++;
+        }
+    }
+    *ret_full = full;
+    return shown;
+}
 
 static const char *mood_of(const struct pnx__summary *summary)
 {
@@ -50,12 +78,14 @@ static void count_cell(FILE *out, const char *label, uint64_t count, const char 
 }
 
 static void overview_row(FILE *out, const pnx_session_report *report, size_t number,
-                         bool superseded)
+                         bool superseded, bool full)
 {
     char end[PNX__EXIT_TEXT_SIZE];
-    fprintf(out, "<tr><th scope=\"row\"><a href=\"#s%zu\">", number);
+    fputs("<tr><th scope=\"row\">", out);
+    if (full)
+        fprintf(out, "<a href=\"#s%zu\">", number);
     pnx__print_markup(out, report->name && *report->name ? report->name : "session", NAME_COLUMNS);
-    fputs("</a>", out);
+    fputs(full ? "</a>" : "", out);
     if (pnx__attempt_of(report) > 1 || superseded)
         fprintf(out, " <small>attempt %u%s</small>", pnx__attempt_of(report),
                 superseded ? ", tried again" : "");
@@ -75,9 +105,19 @@ static void overview_row(FILE *out, const pnx_session_report *report, size_t num
     fputs("</td></tr>\n", out);
 }
 
-static void overview(FILE *out, const pnx_session_report *reports, size_t count,
-                     const struct pnx__summary *summary)
+static void left_out(FILE *out, size_t count)
 {
+    if (count)
+        fprintf(out,
+                "<tr class=\"more\"><td colspan=\"8\">and %zu more, which succeeded and left "
+                "nothing behind, or are too many to list</td></tr>\n",
+                count);
+}
+
+static void overview(FILE *out, const pnx_session_report *reports, size_t count,
+                     const struct pnx__summary *summary, const unsigned char *shown)
+{
+    size_t rest = 0;
     fputs("<section class=\"card\">\n<h2>Overview</h2>\n<div class=\"scroll\">"
           "<table class=\"things\">\n<thead><tr><th scope=\"col\" class=\"what\">Session</th>"
           "<th scope=\"col\">Command</th><th scope=\"col\" class=\"num\">Time</th>"
@@ -86,8 +126,13 @@ static void overview(FILE *out, const pnx_session_report *reports, size_t count,
           "<th scope=\"col\" class=\"num\">Foreign</th><th scope=\"col\" class=\"num\">Kept</th>"
           "<th scope=\"col\" class=\"num\">Clean-up</th></tr></thead>\n<tbody>\n",
           out);
-    for (size_t i = 0; i < count; i++)
-        overview_row(out, &reports[i], i + 1, summary->superseded[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (shown[i] == LEFT_OUT)
+            rest++;
+        else
+            overview_row(out, &reports[i], i + 1, summary->superseded[i], shown[i] == FULL);
+    }
+    left_out(out, rest);
     fputs("</tbody>\n</table></div>\n</section>\n", out);
 }
 
@@ -124,25 +169,43 @@ static void totals(FILE *out, const struct pnx__summary *summary)
     free(html.kinds);
 }
 
+static pnx_status sessions(FILE *out, const pnx_session_report *reports, size_t count,
+                           const unsigned char *shown, size_t full, pnx_error *err)
+{
+    pnx_status status = PNX_OK;
+    size_t rows_max = full ? PAGE_ROWS / full : 0;
+    rows_max = rows_max > 250 ? 250 : rows_max;
+    fputs("<section>\n<h2>Sessions</h2>\n", out);
+    for (size_t i = 0; i < count && status == PNX_OK; i++)
+        if (shown[i] == FULL)
+            status = session(out, &reports[i], i + 1, rows_max, err);
+    if (count > full)
+        fprintf(out, "<p class=\"s\">%zu more sessions are not shown in full.</p>\n", count - full);
+    fputs("</section>\n", out);
+    return status;
+}
+
 pnx_status pnx__html_of_all(const pnx_session_report *reports, size_t count, FILE *out,
                             pnx_error *err)
 {
     struct pnx__summary summary;
+    size_t full;
     pnx_status status = pnx__summarise(reports, count, &summary, err);
     if (status != PNX_OK)
         return status;
-    size_t rows_max = count ? PAGE_ROWS / count : 0;
-    rows_max = rows_max < 5 ? 5 : rows_max > 250 ? 250 : rows_max;
-    pnx__html_page_start(out, "sessions");
-    headline(out, &summary);
-    overview(out, reports, count, &summary);
-    fputs("<section>\n<h2>Sessions</h2>\n", out);
-    for (size_t i = 0; i < count && status == PNX_OK; i++)
-        status = session(out, &reports[i], i + 1, rows_max, err);
-    fputs("</section>\n", out);
-    summary.all.unlisted = summary.unlisted;
-    totals(out, &summary);
-    pnx__html_page_end(out);
+    unsigned char *shown = choose(reports, count, &full);
+    if (shown) {
+        pnx__html_page_start(out, "sessions");
+        headline(out, &summary);
+        overview(out, reports, count, &summary, shown);
+        status = sessions(out, reports, count, shown, full, err);
+        summary.all.unlisted = summary.unlisted;
+        totals(out, &summary);
+        pnx__html_page_end(out);
+    } else {
+        status = pnx_fail(err, PNX_ENOMEM, "no memory for the report of %zu sessions", count);
+    }
+    free(shown);
     pnx__summary_done(&summary);
     return status;
 }

@@ -118,7 +118,7 @@ static void bar(FILE *out, const char *colour, double from, double to)
 static void lane_of_command(FILE *out, const struct scale *scale, const pnx_session_report *report)
 {
     char end[PNX__EXIT_TEXT_SIZE];
-    fputs("<li class=\"k\"><b>command</b><span class=\"m\">", out);
+    fputs("<li class=\"k\"><b>CMD</b><span class=\"m\">", out);
     pnx__print_markup(out, report->name, LABEL_COLUMNS);
     fputs("</span><svg role=\"img\"><title>The command: ", out);
     fputs(pnx__exit_text(report, end), out);
