@@ -12,6 +12,8 @@ static const char usage[] =
     "\n"
     "  cleanroom run [OPTION...] [--] CMD [ARG...]\n"
     "                       run CMD; find, remove and report what it leaves behind\n"
+    "  cleanroom report [OPTION...] [ID...]\n"
+    "                       show the reports of earlier runs, in any form\n"
     "  cleanroom doctor [OPTION...]\n"
     "                       say what this machine allows, and what to change\n"
     "  cleanroom --help     this text; 'cleanroom run --help' for the options of run\n"

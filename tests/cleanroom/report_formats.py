@@ -451,6 +451,18 @@ def the_timeline_draws_every_life():
 
 
 @test
+def the_timeline_draws_the_rest_of_many_as_one_area():
+    lanes = re.findall(r"<li[^>]*>.*?</li>", text_of("many", "html"), re.S)
+    rest = [lane for lane in lanes if "bar area" in lane]
+    drawn = [sum(f"<title>{kind} " in lane for lane in lanes) for kind in ("process", "file")]
+    assert drawn == [7, 7]
+    # Of 1250 processes and 99 765 files; the command has a lane of its own.
+    assert len(rest) == 2 and "and 1243 more" in rest[0] and "and 99758 more" in rest[1], rest
+    assert "250 are not drawn" in rest[0] and "98765 are not drawn" in rest[1]
+    assert "up to 993" in rest[0] and "up to 993" in rest[1], rest
+
+
+@test
 def colours_have_contrast_in_light_and_in_dark():
     def luminance(colour):
         if len(colour) == 4:

@@ -202,6 +202,8 @@ static int severity(const pnx_session_resource *resource)
 {
     static const int severities[PNX__VERDICT_COUNT] = {
         [PNX__UNREMOVED] = 0, [PNX__FOREIGN] = 1, [PNX__KEPT] = 2, [PNX__GONE] = 3};
+    if (!pnx__is_told(resource))
+        return PNX__VERDICT_COUNT; /* made, and went as it should: after all that was found */
     return severities[pnx__verdict_of(resource->origin, resource->outcome.fate)];
 }
 

@@ -91,7 +91,7 @@ static void axis(FILE *out, const struct scale *scale)
             "<text x=\"0\" y=\"13\">the command runs</text>"
             "<text x=\"%.2f%%\" dx=\"5\" y=\"13\">clean-up</text>",
             scale->edge);
-    pnx_duration step = step_of(scale->run, 3);
+    pnx_duration step = step_of(scale->run, 4);
     for (pnx_duration at = 0; at + step / 3 < scale->run; at += step)
         tick(out, scale->edge * (double)at / (double)scale->run, "", at);
     step = step_of(scale->rest, 3);
@@ -194,12 +194,20 @@ static void lane(FILE *out, const struct scale *scale, const pnx_session_resourc
     fprintf(out, "</svg><span class=\"f\">%s</span></li>\n", pnx_fate_name(row->outcome.fate));
 }
 
+/* It has a lane of its own at the top. */
+static bool is_command(const pnx_session_resource *row)
+{
+    return row->origin == PNX_ORIGIN_MADE && strcmp(row->kind, "process") == 0;
+}
+
 /* How many of the rows that have no lane were there at a time, as one area. */
 static uint64_t area_of(const struct scale *scale, const pnx_session_resource *const *rows,
                         size_t count, uint64_t there[BINS + 1])
 {
     uint64_t most = 0;
     for (size_t i = 0; i < count; i++) {
+        if (is_command(rows[i]))
+            continue;
         double from = rows[i]->created ? place(scale, rows[i]->created) : 0;
         double to = rows[i]->removed ? place(scale, rows[i]->removed) : 100;
         for (int bin = (int)(from * BINS / 100); bin <= (int)(to * BINS / 100); bin++)
@@ -210,17 +218,25 @@ static uint64_t area_of(const struct scale *scale, const pnx_session_resource *c
     return most;
 }
 
+/* What of a kind has no lane of its own. */
+struct rest {
+    const pnx_session_resource *const *rows;
+    size_t count;      /* of the rows; the command is not meant, if it is among them */
+    uint64_t drawable; /* how many of them are meant */
+    uint64_t unlisted; /* how many there are besides, of which nothing is known */
+};
+
 static void lane_of_rest(FILE *out, const struct scale *scale, const char *kind, bool first,
-                         const pnx_session_resource *const *rows, size_t count, uint64_t unlisted)
+                         const struct rest *rest)
 {
-    uint64_t there[BINS + 1] = {0}, most = area_of(scale, rows, count, there);
+    uint64_t there[BINS + 1] = {0}, most = area_of(scale, rest->rows, rest->count, there);
+    uint64_t all = rest->drawable + rest->unlisted;
     lane_start(out, kind, first, "s");
-    fprintf(out, "and %" PRIu64 " more</span><svg role=\"img\"><title>%" PRIu64 " more",
-            count + unlisted, count + unlisted);
+    fprintf(out, "and %" PRIu64 " more</span><svg role=\"img\"><title>%" PRIu64 " more", all, all);
     if (most)
         fprintf(out, ", at most %" PRIu64 " of them at a time", most);
-    if (unlisted)
-        fprintf(out, "; %" PRIu64 " are not drawn", unlisted);
+    if (rest->unlisted)
+        fprintf(out, "; %" PRIu64 " are not drawn", rest->unlisted);
     fputs("</title>", out);
     background(out, scale);
     if (most) {
@@ -238,34 +254,29 @@ static void lane_of_rest(FILE *out, const struct scale *scale, const char *kind,
     fputs("</span></li>\n", out);
 }
 
-static bool is_command(const pnx_session_resource *row)
-{
-    return row->origin == PNX_ORIGIN_MADE && strcmp(row->kind, "process") == 0;
-}
-
 static void kind(const struct pnx__html *html, const struct scale *scale,
                  const pnx_session_total *total)
 {
-    size_t count, drawn = 0, skipped = 0;
+    size_t count, drawn = 0, at = 0;
     const pnx_session_resource **rows = pnx__html_rows_of(html, total->kind, &count);
-    uint64_t unlisted = 0;
+    struct rest rest = {.drawable = count};
     for (int fate = 0; fate < PNX_FATE_COUNT; fate++)
-        unlisted += total->unlisted[fate];
+        rest.unlisted += total->unlisted[fate];
     for (size_t i = 0; i < count; i++)
-        skipped += is_command(rows[i]);
-    if (count == skipped && unlisted == 0)
-        return;
+        rest.drawable -= is_command(rows[i]);
     /* Of what is too many to draw, a few are an example and the rest is the picture. */
-    size_t most = count - skipped <= html->lanes_max ? html->lanes_max : html->lanes_max / 2;
-    size_t at = 0;
+    size_t most = rest.drawable <= html->lanes_max ? html->lanes_max : html->lanes_max / 2;
     for (; at < count && drawn < most; at++) {
         if (is_command(rows[at]))
             continue;
         lane(html->out, scale, rows[at], drawn == 0);
         drawn++;
     }
-    if (at < count || unlisted)
-        lane_of_rest(html->out, scale, total->kind, drawn == 0, rows + at, count - at, unlisted);
+    rest.rows = rows + at;
+    rest.count = count - at;
+    rest.drawable -= drawn;
+    if (rest.drawable || rest.unlisted)
+        lane_of_rest(html->out, scale, total->kind, drawn == 0, &rest);
 }
 
 void pnx__html_timeline(const struct pnx__html *html)
