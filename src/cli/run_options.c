@@ -112,7 +112,7 @@ static bool parse_report(const char *file, struct run_options *ret)
         return false;
     }
     report->path = file;
-    ret->report_paths[ret->report_count] = absolute(file);
+    ret->report_paths[ret->report_count] = absolute(file); /* for as long as we run */
     ret->report_count += ret->report_paths[ret->report_count] != NULL;
     ret->session.reports = ret->report_paths;
     return true;

@@ -76,12 +76,30 @@ void pnx__tracker_open_files(struct pnx__tracker *tracker)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-/* The directory of an event and the name in it. NULL: it carries none. */
-static const char *name_of(const struct fanotify_event_metadata *event,
-                           const struct file_handle **ret_handle)
+/* What was read, one event after the other; only the first one is aligned. */
+struct events {
+    const char *at, *end;
+    struct fanotify_event_metadata event; /* the present one */
+    const char *more;                     /* what follows it, up to `at` */
+};
+
+static bool next_event(struct events *events)
 {
-    const char *at = (const char *)event + event->metadata_len;
-    const char *end = (const char *)event + event->event_len;
+    if (events->end - events->at < (ptrdiff_t)sizeof events->event)
+        return false;
+    memcpy(&events->event, events->at, sizeof events->event);
+    if (events->event.event_len < sizeof events->event ||
+        events->event.event_len > (size_t)(events->end - events->at))
+        return false;
+    events->more = events->at + events->event.metadata_len;
+    events->at += events->event.event_len;
+    return true;
+}
+
+/* The directory of an event and the name in it. NULL: it carries none. */
+static const char *name_of(const struct events *events, const struct file_handle **ret_handle)
+{
+    const char *at = events->more, *end = events->at;
     while (at + sizeof(struct fanotify_event_info_header) <= end) {
         const struct fanotify_event_info_fid *info = (const void *)at;
         if (info->hdr.len == 0)
@@ -117,10 +135,11 @@ static void take_device(struct pnx__tracker *tracker, const char *name, bool by_
     pnx__tracker_tell(tracker, by_member ? 'w' : 'W', path);
 }
 
-static void take_event(struct pnx__tracker *tracker, const struct fanotify_event_metadata *event)
+static void take_event(struct pnx__tracker *tracker, const struct events *events)
 {
+    const struct fanotify_event_metadata *event = &events->event;
     const struct file_handle *handle;
-    const char *name = name_of(event, &handle);
+    const char *name = name_of(events, &handle);
     bool by_member = pnx__members_has(&tracker->members, event->pid);
     if (event->mask & FAN_Q_OVERFLOW)
         pnx__tracker_lost(tracker, "more files were made at a time than can be followed");
@@ -144,39 +163,42 @@ static void take_event(struct pnx__tracker *tracker, const struct fanotify_event
 
 void pnx__tracker_take_files(struct pnx__tracker *tracker)
 {
-    char buffer[16384] __attribute__((aligned(8)));
+    char buffer[16384];
     ssize_t size;
     if (tracker->files < 0)
         return;
     while ((size = read(tracker->files, buffer, sizeof buffer)) > 0) {
-        const struct fanotify_event_metadata *event = (const void *)buffer;
-        for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size))
-            take_event(tracker, event);
+        struct events events = {.at = buffer, .end = buffer + size};
+        while (next_event(&events))
+            take_event(tracker, &events);
     }
+}
+
+static void take_mount(struct pnx__tracker *tracker, const struct events *events)
+{
+    struct mount_info info;
+    char text[24];
+    if (events->event.mask & FAN_Q_OVERFLOW)
+        pnx__tracker_lost(tracker, "more mounts were made at a time than can be followed");
+    if (events->at - events->more < (ptrdiff_t)sizeof info)
+        return;
+    memcpy(&info, events->more, sizeof info);
+    if (info.header.info_type != INFO_TYPE_MNT || !(events->event.mask & MNT_ATTACH) ||
+        !pnx__members_has(&tracker->members, events->event.pid))
+        return;
+    snprintf(text, sizeof text, "u%" PRIx64, info.id);
+    pnx__tracker_tell(tracker, 'm', text);
 }
 
 void pnx__tracker_take_mounts(struct pnx__tracker *tracker)
 {
-    char buffer[16384] __attribute__((aligned(8)));
+    char buffer[16384];
     ssize_t size;
     if (tracker->mounts < 0)
         return;
     while ((size = read(tracker->mounts, buffer, sizeof buffer)) > 0) {
-        const struct fanotify_event_metadata *event = (const void *)buffer;
-        for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
-            const char *at = (const char *)event + event->metadata_len;
-            struct mount_info info;
-            char text[24];
-            if (event->mask & FAN_Q_OVERFLOW)
-                pnx__tracker_lost(tracker, "more mounts were made at a time than can be followed");
-            if (event->event_len < event->metadata_len + sizeof info)
-                continue;
-            memcpy(&info, at, sizeof info);
-            if (info.header.info_type != INFO_TYPE_MNT || !(event->mask & MNT_ATTACH) ||
-                !pnx__members_has(&tracker->members, event->pid))
-                continue;
-            snprintf(text, sizeof text, "u%" PRIx64, info.id);
-            pnx__tracker_tell(tracker, 'm', text);
-        }
+        struct events events = {.at = buffer, .end = buffer + size};
+        while (next_event(&events))
+            take_mount(tracker, &events);
     }
 }
