@@ -139,6 +139,28 @@ static int run_in(pnx_session *session, const struct run_options *options, FILE 
     return exit_status;
 }
 
+static int run_with(const struct run_options *options)
+{
+    FILE *files[REPORTS_MAX];
+    if (!open_reports(options, files))
+        return EXIT_CLEANROOM;
+
+    pnx_error err = {0};
+    pnx_session *session;
+    pnx_process adopter;
+    bool adopting = begin_to_adopt(&adopter);
+    if (pnx_session_open(&options->session, &session, &err) != PNX_OK) {
+        complain_of(&err);
+        return EXIT_CLEANROOM;
+    }
+    take_signals(session);
+    int status = run_in(session, options, files);
+    if (adopting)
+        end_adopting(&adopter);
+    /* Closed, but not freed: a handler may be about to use it, and the process ends here. */
+    return status;
+}
+
 int cli_run(int argc, char **argv)
 {
     struct run_options options = {
@@ -151,24 +173,8 @@ int cli_run(int argc, char **argv)
             },
     };
     int status;
-    if (!parse_run_options(argc, argv, &options, &status))
-        return status;
-    FILE *files[REPORTS_MAX];
-    if (!open_reports(&options, files))
-        return EXIT_CLEANROOM;
-
-    pnx_error err = {0};
-    pnx_session *session;
-    pnx_process adopter;
-    bool adopting = begin_to_adopt(&adopter);
-    if (pnx_session_open(&options.session, &session, &err) != PNX_OK) {
-        complain_of(&err);
-        return EXIT_CLEANROOM;
-    }
-    take_signals(session);
-    status = run_in(session, &options, files);
-    if (adopting)
-        end_adopting(&adopter);
-    /* Closed, but not freed: a handler may be about to use it, and the process ends here. */
+    if (parse_run_options(argc, argv, &options, &status))
+        status = run_with(&options);
+    forget_run_options(&options);
     return status;
 }

@@ -112,7 +112,7 @@ static bool parse_report(const char *file, struct run_options *ret)
         return false;
     }
     report->path = file;
-    ret->report_paths[ret->report_count] = absolute(file); /* for as long as we run */
+    ret->report_paths[ret->report_count] = absolute(file);
     ret->report_count += ret->report_paths[ret->report_count] != NULL;
     ret->session.reports = ret->report_paths;
     return true;
@@ -252,4 +252,11 @@ bool parse_run_options(int argc, char **argv, struct run_options *ret, int *ret_
     }
     ret->command = (const char *const *)(argv + optind);
     return true;
+}
+
+void forget_run_options(struct run_options *of)
+{
+    for (size_t i = 0; i < of->report_count; i++)
+        free((char *)of->report_paths[i]);
+    of->report_count = 0;
 }

@@ -25,5 +25,7 @@ struct run_options {
 
 /** Reads them. False: there is nothing to run, and `*ret_status` is what to exit with. */
 bool parse_run_options(int argc, char **argv, struct run_options *ret, int *ret_status);
+/** Frees what they hold. */
+void forget_run_options(struct run_options *of);
 
 #endif

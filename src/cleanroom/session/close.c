@@ -140,6 +140,11 @@ static void end_registry(pnx_session *session)
     pnx_shutdown_options options = {.grace = PNX_MS(100), .hard = PNX_MS(100)};
     if (!session->registry)
         return;
+    /* What was reserved, and never made. */
+    pnx_drop(&session->set_guard);
+    pnx_drop(&session->dir_guard);
+    pnx_drop(&session->cgroup_guard);
+    pnx_drop(&session->limiter_guard);
     (void)pnx_registry_shutdown(session->registry, &options, NULL, NULL);
     if (pnx_registry_destroy(session->registry, NULL) == PNX_OK)
         session->registry = NULL;
