@@ -118,9 +118,10 @@ static pnx_status clean_up(pnx_session *session)
     if (is_kept(session))
         keep_all(session);
     else {
-        clean = pnx__session_sweep(session, PNX_ORDER_FILE, deadline) && clean;
+        (void)pnx__session_sweep(session, PNX_ORDER_FILE, deadline);
         clean = remove_dir(session, deadline) && clean;
-        clean = pnx__session_sweep(session, PNX_ORDER_CGROUP - 1, deadline) && clean;
+        (void)pnx__session_sweep(session, PNX_ORDER_CGROUP - 1, deadline);
+        clean = pnx__session_look_again(session) && clean;
     }
 
     pnx_status limits = remove_limits(session, deadline), cgroup = PNX_ETIMEOUT;

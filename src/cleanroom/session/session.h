@@ -32,6 +32,7 @@ struct pnx__session_thing {
     unsigned order;    /* when it goes; that of its kind, with few exceptions */
     pnx_origin origin;
     bool ours;     /* that is proved */
+    bool hangs;    /* its removal has not come to an end */
     bool intended; /* it may never have been made: the identity is not known */
     pnx_outcome outcome;
 };
@@ -175,6 +176,8 @@ void pnx__session_find_outside(pnx_session *session);
 /* sweep.c */
 /** Removes the session's things of the orders up to `last`. False: one of them is still there. */
 bool pnx__session_sweep(pnx_session *session, unsigned last, pnx_time deadline);
+/** At the end: what could not be removed before may be gone by now. False: something is not. */
+bool pnx__session_look_again(pnx_session *session);
 
 /* close.c */
 /** Frees all that an open session has; for one whose opening failed, too. */

@@ -104,6 +104,7 @@ static bool sweep_order(pnx_session *session, pnx_registry *registry, unsigned o
         if (status == PNX_ETIMEOUT) { /* it may still be written to, and is given up with its job */
             thing->outcome.fate = PNX_FATE_STUCK;
             strcpy(thing->outcome.reason, "its removal does not come to an end");
+            thing->hangs = true;
             clean = false;
             continue;
         }
@@ -156,5 +157,27 @@ bool pnx__session_sweep(pnx_session *session, unsigned last, pnx_time deadline)
     pnx_shutdown_options options = {.grace = PNX_MS(10), .hard = PNX_MS(10)};
     (void)pnx_registry_shutdown(registry, &options, NULL, NULL);
     (void)pnx_registry_destroy(registry, NULL); /* stays for those who hang */
+    return clean;
+}
+
+/* What was in use a moment ago may have gone since then, or go now. */
+bool pnx__session_look_again(pnx_session *session)
+{
+    bool clean = true;
+    for (size_t i = 0; i < session->thing_count; i++) {
+        struct pnx__session_thing *thing = &session->things[i];
+        pnx_outcome *outcome = &thing->outcome;
+        if (!thing->ours || outcome->fate != PNX_FATE_STUCK || thing->intended || thing->hangs)
+            continue;
+        pnx_time now = pnx_monotonic_now();
+        if (pnx_thing_remove_named(thing->kind, thing->name, thing->identity, now, outcome, NULL) !=
+            PNX_OK) {
+            clean = false;
+            continue;
+        }
+        outcome->fate = PNX_FATE_GONE_LATE;
+        thing->removed = pnx__now_since_1970();
+        pnx__session_gone(session, thing->resource, outcome);
+    }
     return clean;
 }
