@@ -167,8 +167,12 @@ bool pnx__session_look_again(pnx_session *session)
     for (size_t i = 0; i < session->thing_count; i++) {
         struct pnx__session_thing *thing = &session->things[i];
         pnx_outcome *outcome = &thing->outcome;
-        if (!thing->ours || outcome->fate != PNX_FATE_STUCK || thing->intended || thing->hangs)
+        if (!thing->ours || outcome->verified)
             continue;
+        if (outcome->fate != PNX_FATE_STUCK || thing->intended || thing->hangs) {
+            clean = false;
+            continue;
+        }
         pnx_time now = pnx_monotonic_now();
         if (pnx_thing_remove_named(thing->kind, thing->name, thing->identity, now, outcome, NULL) !=
             PNX_OK) {
