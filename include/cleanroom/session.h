@@ -11,7 +11,7 @@
  *     pnx_status clean = pnx_session_close(session, &report, err);
  *     pnx_session_free(session);
  *
- * Order of the clean-up: processes (asked by SIGTERM, killed after the grace), then what else the
+ * Order of the clean-up: hooks (on_exit), processes (asked by SIGTERM, killed after the grace), then what else the
  * command left (mounts, block devices, network things, IPC objects), the directory, the cgroup;
  * each seen to be gone before the next begins.
  *
@@ -54,6 +54,20 @@ typedef enum pnx_keep {
     PNX_KEEP_ALWAYS,
 } pnx_keep;
 
+/** One undo hook runs this long at most, and no longer than the patience of the session. */
+#define PNX_SESSION_HOOK_TIME PNX_S(60)
+
+/** A line for `sh -c` that undoes what nothing else knows how to undo; see hook.h. */
+typedef struct pnx_on_exit {
+    const char *command; /**< NULL ends a list of them */
+    pnx_priority priority;
+} pnx_on_exit;
+
+/** So much is saved of a session's files, and no more; what is not is told. */
+#define PNX_ARTIFACTS_FILES_MAX 10000
+#define PNX_ARTIFACTS_BYTES_MAX ((uint64_t)1 << 30)
+#define PNX_ARTIFACTS_BYTES_TEXT "1 GiB"
+
 /** Tier N, in a configuration. */
 #define PNX_TIER(N) ((N) + 1u)
 
@@ -77,6 +91,23 @@ typedef struct pnx_session_config {
                                 somebody calls pnx_sessions_reap */
     const char *const *reports; /**< absolute paths that the reaper writes the report to when we
                                 cannot; NULL-terminated [none] */
+    /**
+     * Run when the session is closed, before anything else is done, by whoever does that: the most
+     * important ones first, of those the last one first, one at a time. At least once: a cleaner
+     * that is killed just after a hook leaves it to the next one, which runs it again. Not at all
+     * if no command was begun. In the directory of the caller, with PATH, HOME, TMPDIR, TMP, TEMP,
+     * CLEANROOM_SESSION, and CLEANROOM_STATUS: the status that `cleanroom run` exits with, or
+     * "unknown". Used by pnx_session_open only [none]
+     */
+    const pnx_on_exit *on_exit;
+    /**
+     * Regular files of the private directory are copied to `artifacts`/NAME-ID before that is
+     * removed; links are not followed. `artifacts` is made if need be. Used by pnx_session_open
+     * only [none]
+     */
+    const char *artifacts;
+    const char *const *save; /**< patterns of fnmatch(3): of names, or of paths if there is a slash
+                                  in one; NULL-terminated; likewise [everything] */
     bool owns_children;  /**< nothing else in this process makes children meanwhile: then orphans
                                 that have neither cgroup nor cookie are known to be the command's */
     pnx_at_exit at_exit; /**< what becomes of a session that is open when the process exits
@@ -123,6 +154,8 @@ PNX_API void pnx_session_signal(pnx_session *session, int signal_number, pid_t s
  * PNX_EALREADY: it was closed before; PNX_EFORKED: it is the parent's. `*ret` is zeroed then.
  */
 PNX_API pnx_status pnx_session_close(pnx_session *session, pnx_session_report *ret, pnx_error *err);
+/** What pnx_session_close is at just now: "ending processes"; a constant. From any thread. */
+PNX_API const char *pnx_session_step(const pnx_session *session);
 /** Closes the session, if it is not, and frees it: no handler may use it any more. NULL is fine,
  *  and in a fork child it does nothing. */
 PNX_API void pnx_session_free(pnx_session *session);

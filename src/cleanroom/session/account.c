@@ -261,6 +261,8 @@ void pnx__session_account(pnx_session *session, pnx_session_report *ret)
     tell_exit(session, ret);
     tell_isolation(session, ret);
     tell_limits(session, ret);
+    pnx__session_tell_hooks(session, ret);
+    pnx__session_tell_artifacts(session, ret);
 
     add_command(session, ret);
     add_made(session, ret);

@@ -114,6 +114,8 @@ static void recall(pnx_session *session, const struct pnx__ledger_view *view)
     const char *status = pnx__ledger_view_note(view, "status");
     session->tier = (unsigned)number_of(view, "tier", 0);
     session->started = number_of(view, "started", view->created);
+    pnx__session_recall_artifacts(session, pnx__ledger_view_note(view, "artifacts"),
+                                  pnx__ledger_view_note(view, "save"));
     if (!command)
         return;
     session->command = pnx__words_decode(command);

@@ -8,6 +8,18 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+const char *pnx_session_step(const pnx_session *session)
+{
+    const char *step = atomic_load_explicit(&session->step, memory_order_relaxed);
+    return step ? step : "running";
+}
+
+/* Relaxed: see `step`. */
+static void enter(pnx_session *session, const char *step)
+{
+    atomic_store_explicit(&session->step, step, memory_order_relaxed);
+}
+
 /* ---- the steps, in order; each ends before the next begins ----------------------------------- */
 
 /* The command was still running: by now it was ended with all the rest. */
@@ -97,6 +109,9 @@ static pnx_status clean_up(pnx_session *session)
     struct pnx__process_set *set = &session->set;
     pnx_duration limit = pnx_time_after(session->config.patience, session->config.grace);
     pnx_time deadline = pnx_time_after(pnx_monotonic_now(), limit);
+    enter(session, "running undo hooks");
+    pnx__session_run_hooks(session, deadline);
+    enter(session, "ending processes");
     pnx__session_judge_intents(session);
     bool clean = pnx__session_sweep(session, PNX_ORDER_PROCESS - 1, deadline);
     pnx__session_learn(session);
@@ -111,10 +126,14 @@ static pnx_status clean_up(pnx_session *session)
     }
     clean = processes == PNX_OK && clean;
 
+    enter(session, "looking for what is left");
     ask_limits(session);
     pnx__session_learn(session); /* of what was made until the last process went */
     pnx__session_find_things(session);
     pnx__session_find_outside(session);
+    enter(session, "saving artifacts");
+    pnx__session_save_artifacts(session, deadline);
+    enter(session, "removing files and other leftovers");
     if (is_kept(session))
         keep_all(session);
     else {
@@ -124,6 +143,7 @@ static pnx_status clean_up(pnx_session *session)
         clean = pnx__session_look_again(session) && clean;
     }
 
+    enter(session, "removing the cgroup");
     pnx_status limits = remove_limits(session, deadline), cgroup = PNX_ETIMEOUT;
     if (session->set_hangs)
         (void)pnx_take(&session->cgroup_guard);
@@ -172,6 +192,7 @@ void pnx__session_free_all(pnx_session *session)
 {
     pnx__session_forget_files(session);
     pnx__session_forget_things(session);
+    pnx__session_forget_artifacts(session);
     pnx_process_close(&session->set.command);
     pnx__close(session->signals[0]);
     pnx__close(session->signals[1]);

@@ -37,6 +37,14 @@ struct pnx__session_thing {
     pnx_outcome outcome;
 };
 
+/** What became of the files that were to be saved (artifacts.c). */
+struct pnx__artifacts {
+    char *dir; /* NULL: none were to be */
+    uint64_t saved, failed, bytes;
+    size_t count;
+    pnx_session_artifact *rows;
+};
+
 struct pnx_session {
     pnx_session_config config; /* complete: no zero means a default any more */
     pnx_id id;
@@ -103,8 +111,17 @@ struct pnx_session {
     bool stop_asked; /* somebody wants us to stop, when the command does */
 
     bool closed;
+    /* Relaxed: whoever looks wants a constant text, and nothing behind it. */
+    const char *_Atomic step;
     /* Releases that do not end: what they write to is not looked at any more. */
     bool set_hangs, dir_hangs, cgroup_hangs, limiter_hangs;
+
+    /* Hooks that were run, and files that were saved, on their way to the report. */
+    pnx_session_hook *hooks;
+    size_t hook_count;
+    char *artifacts; /* an absolute path; NULL: nothing is saved */
+    char **save;     /* NULL: everything */
+    struct pnx__artifacts artifacts_told;
 
     /* What was found in the directory. */
     pnx_tree_totals files;
@@ -178,6 +195,21 @@ void pnx__session_find_outside(pnx_session *session);
 bool pnx__session_sweep(pnx_session *session, unsigned last, pnx_time deadline);
 /** At the end: what could not be removed before may be gone by now. False: something is not. */
 bool pnx__session_look_again(pnx_session *session);
+
+/* hooks.c */
+/** Writes the hooks down. */
+PNX_MUST_CHECK pnx_status pnx__session_note_hooks(pnx_session *session, pnx_error *err);
+void pnx__session_run_hooks(pnx_session *session, pnx_time deadline);
+void pnx__session_tell_hooks(pnx_session *session, pnx_session_report *report);
+
+/* artifacts.c */
+/** Makes sure that files can be saved, and writes down where. */
+PNX_MUST_CHECK pnx_status pnx__session_note_artifacts(pnx_session *session, pnx_error *err);
+/** Takes that from the ledger's notes, which may be NULL. */
+void pnx__session_recall_artifacts(pnx_session *session, const char *dir, const char *save);
+void pnx__session_save_artifacts(pnx_session *session, pnx_time deadline);
+void pnx__session_tell_artifacts(pnx_session *session, pnx_session_report *report);
+void pnx__session_forget_artifacts(pnx_session *session);
 
 /* close.c */
 /** Frees all that an open session has; for one whose opening failed, too. */
