@@ -260,17 +260,22 @@ static pnx_status load(const void *key, pnx_cache_loaded *ret, void *context, pn
     return answer;
 }
 
+static pnx_cache *refreshing(struct fixture *fixture, pnx_cache_config config)
+{
+    version = 0;
+    answer = PNX_OK;
+    config.registry = fixture->registry;
+    config.capacity = 10;
+    config.load = load;
+    return cache_make(&config);
+}
+
 static void refresh_ahead(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t key = 7;
-    version = 0;
-    answer = PNX_OK;
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .capacity = 10,
-                                                      .load = load,
-                                                      .refresh_after_write = PNX_S(10),
-                                                      .expire_after_write = PNX_S(60)});
+    pnx_cache *cache = refreshing(fixture, (pnx_cache_config){.refresh_after_write = PNX_S(10),
+                                                              .expire_after_write = PNX_S(60)});
     pnx_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
     assert_int_equal(pnx_ref_get(&ref, uint64_t), 1);
     pnx_ref_drop(&ref);
@@ -307,13 +312,8 @@ static void stale_while_revalidate(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t key = 7;
-    version = 0;
-    answer = PNX_OK;
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .capacity = 10,
-                                                      .load = load,
-                                                      .expire_after_write = PNX_S(10),
-                                                      .stale_for = PNX_S(5)});
+    pnx_cache *cache = refreshing(
+        fixture, (pnx_cache_config){.expire_after_write = PNX_S(10), .stale_for = PNX_S(5)});
     pnx_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
     pnx_ref_drop(&ref);
     pass(fixture, PNX_S(12));
@@ -331,13 +331,8 @@ static void a_load_takes_over_a_queued_refresh(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t key = 7;
-    version = 0;
-    answer = PNX_OK;
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .capacity = 10,
-                                                      .load = load,
-                                                      .expire_after_write = PNX_S(10),
-                                                      .stale_for = PNX_S(5)});
+    pnx_cache *cache = refreshing(
+        fixture, (pnx_cache_config){.expire_after_write = PNX_S(10), .stale_for = PNX_S(5)});
     for (unsigned round = 1; round <= 3; round++) {
         pnx_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
         pnx_ref_drop(&ref);
@@ -363,13 +358,8 @@ static void a_slow_refresh_is_not_lost(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t key = 7;
-    version = 0;
-    answer = PNX_OK;
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .capacity = 10,
-                                                      .load = load,
-                                                      .refresh_after_write = PNX_S(5),
-                                                      .expire_after_write = PNX_S(20)});
+    pnx_cache *cache = refreshing(fixture, (pnx_cache_config){.refresh_after_write = PNX_S(5),
+                                                              .expire_after_write = PNX_S(20)});
     pnx_ref ref = pnx_cache_load(cache, &key, PNX_FOREVER, NULL);
     pnx_ref_drop(&ref);
     pass(fixture, PNX_S(6));
@@ -387,12 +377,7 @@ static void destroyed_meanwhile(void **state)
 {
     struct fixture *fixture = *state;
     uint64_t key = 7;
-    version = 0;
-    answer = PNX_OK;
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .capacity = 10,
-                                                      .load = load,
-                                                      .refresh_after_write = PNX_S(1)});
+    pnx_cache *cache = refreshing(fixture, (pnx_cache_config){.refresh_after_write = PNX_S(1)});
     put(cache, key, 1);
     pass(fixture, PNX_S(2));
     assert_int_equal(get(cache, key), 1);

@@ -45,6 +45,19 @@ static void loader_init(struct loader *loader)
         (struct loader){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 }
 
+/* A cache that loads by it. */
+static pnx_cache *loading(struct fixture *fixture, struct loader *loader,
+                          pnx_duration error_lifetime)
+{
+    loader_init(loader);
+    return cache_make(&(pnx_cache_config){.registry = fixture->registry,
+                                          .kind = thing_kind,
+                                          .capacity = 8,
+                                          .load = load,
+                                          .error_lifetime = error_lifetime,
+                                          .context = loader});
+}
+
 static void hold(struct loader *loader, bool on)
 {
     pthread_mutex_lock(&loader->lock);
@@ -118,12 +131,7 @@ static void single_flight(void **state)
     struct loader loader;
     struct user users[USERS];
     uint64_t other = 2;
-    loader_init(&loader);
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .kind = thing_kind,
-                                                      .capacity = 8,
-                                                      .load = load,
-                                                      .context = &loader});
+    pnx_cache *cache = loading(fixture, &loader, 0);
     hold(&loader, true);
     for (unsigned i = 0; i < USERS; i++)
         begin(&users[i], cache, 1);
@@ -219,12 +227,7 @@ static void a_deadline(void **state)
     struct user user;
     uint64_t key = 1;
     pnx_error err = {0};
-    loader_init(&loader);
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .kind = thing_kind,
-                                                      .capacity = 8,
-                                                      .load = load,
-                                                      .context = &loader});
+    pnx_cache *cache = loading(fixture, &loader, 0);
     hold(&loader, true);
     begin(&user, cache, 1);
     wait_begun(&loader, 1, 1);
@@ -246,12 +249,7 @@ static void put_and_remove_meanwhile(void **state)
     struct loader loader;
     struct user user;
     uint64_t key = 1;
-    loader_init(&loader);
-    pnx_cache *cache = cache_make(&(pnx_cache_config){.registry = fixture->registry,
-                                                      .kind = thing_kind,
-                                                      .capacity = 8,
-                                                      .load = load,
-                                                      .context = &loader});
+    pnx_cache *cache = loading(fixture, &loader, 0);
     /* What was put wins, and is what the load answers. */
     hold(&loader, true);
     begin(&user, cache, 1);
