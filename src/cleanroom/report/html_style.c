@@ -97,7 +97,8 @@ const char pnx__html_style[] =
     "white-space:normal}"
     ".things td:empty{display:none}.things td[data-l]::before{content:attr(data-l) ': ';"
     "color:var(--mute)}}\n"
-    "@media print{:root{--bg:#fff}body{font-size:11px}main{max-width:none;padding:0}"
+    "@media print{:root{--bg:#fff;font-size:11px}body{font-size:11px}"
+    ".scroll{overflow:visible}.things{min-width:0}main{max-width:none;padding:0}"
     ".card,.figures>div{break-inside:avoid-page;border-color:#bbb}.tl li,tr{break-inside:avoid}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
 /* clang-format on */
