@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* What is a helper when all is installed: its absence is told as such. */
-static const char *const helpers[] = {"report"};
+static const char *const helpers[] = {"report", "each", "config", "completion"};
 
 static bool is_helper(const char *name)
 {
@@ -57,12 +57,24 @@ static bool own_directory(char *buffer, size_t size)
     return true;
 }
 
+/* A helper that runs us again is told where we are. */
+static void tell_who_we_are(void)
+{
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length <= 0)
+        return;
+    self[length] = '\0';
+    (void)setenv("CLEANROOM_SELF", self, 1);
+}
+
 bool cli_helper(int argc, char **argv)
 {
     const char *name = argc > 0 ? argv[0] : "";
     if (!is_name(name))
         return false;
     char own[PATH_MAX] = "";
+    tell_who_we_are();
     const char *chosen = getenv("CLEANROOM_LIBEXEC");
     bool there = chosen && *chosen && execute(chosen, "", name, argv);
     if (!there && own_directory(own, sizeof own))

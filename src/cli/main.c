@@ -12,10 +12,16 @@ static const char usage[] =
     "\n"
     "  cleanroom run [OPTION...] [--] CMD [ARG...]\n"
     "                       run CMD; find, remove and report what it leaves behind\n"
+    "  cleanroom ps [OPTION...]\n"
+    "                       list the sessions that there are, and what they have\n"
+    "  cleanroom reap [OPTION...] [ID...|--all]\n"
+    "                       clean up after sessions that nobody watches any more\n"
     "  cleanroom report [OPTION...] [ID...]\n"
-    "                       show the reports of earlier runs, in any form\n"
+    "                       show the report of a session again, in any form\n"
     "  cleanroom doctor [OPTION...]\n"
     "                       say what this machine allows, and what to change\n"
+    "  cleanroom completion bash|zsh|fish\n"
+    "                       write what a shell needs to complete command lines\n"
     "  cleanroom --help     this text; 'cleanroom run --help' for the options of run\n"
     "  cleanroom --version  the version\n";
 

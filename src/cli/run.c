@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "progress.h"
 #include "run_options.h"
 
 #include <cleanroom/session.h>
@@ -70,6 +71,21 @@ static void print_report(const pnx_session_report *report)
     free(text);
 }
 
+static bool write_to_descriptor(const struct run_options *options, const pnx_session_report *report)
+{
+    pnx_error err = {0};
+    if (options->report_fd < 0)
+        return true;
+    FILE *out = fdopen(options->report_fd, "w");
+    pnx_status status = out ? pnx_session_report_write_json(report, out, &err)
+                            : pnx_fail(&err, PNX_EFAILED, "cannot write the report: %m");
+    if (out && fclose(out) != 0 && status == PNX_OK)
+        status = pnx_fail(&err, PNX_EFAILED, "cannot write the report: %m");
+    if (status != PNX_OK)
+        complain_of(&err);
+    return status == PNX_OK;
+}
+
 /* False: one could not be written; that was told. */
 static bool write_reports(const struct run_options *options, const pnx_session_report *report,
                           FILE **files)
@@ -87,7 +103,7 @@ static bool write_reports(const struct run_options *options, const pnx_session_r
         complain("%s: %s", options->reports[i].path, err.message);
         written = false;
     }
-    return written;
+    return write_to_descriptor(options, report) && written;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -117,6 +133,14 @@ static int status_of_failure(pnx_status status)
     return status == PNX_EUNSUPPORTED ? EXIT_CANNOT_RUN : EXIT_CLEANROOM;
 }
 
+static bool has_failed_hook(const pnx_session_report *report)
+{
+    for (size_t i = 0; i < report->hook_count; i++)
+        if (report->hooks[i].exit_code != 0 || report->hooks[i].timed_out)
+            return true;
+    return false;
+}
+
 static int run_in(pnx_session *session, const struct run_options *options, FILE **files)
 {
     pnx_error err = {0};
@@ -128,9 +152,14 @@ static int run_in(pnx_session *session, const struct run_options *options, FILE 
     if (!ran)
         complain_of(&err);
 
+    struct progress progress = {0};
+    if (!options->quiet)
+        progress_begin(&progress, session);
     (void)pnx_session_close(session, &report, NULL); /* the report tells what it could not do */
+    progress_end(&progress);
     bool worth_telling = report.leftovers > 0 || report.unremoved > 0 || report.kept > 0 ||
-                         report.warnings; /* what is foreign may be anybody's */
+                         report.warnings || report.artifacts_failed > 0 ||
+                         has_failed_hook(&report); /* what is foreign may be anybody's */
     if (worth_telling || (ran && !options->quiet))
         print_report(&report);
     bool reported = write_reports(options, &report, files);
@@ -161,6 +190,22 @@ static int run_with(const struct run_options *options)
     return status;
 }
 
+/* The program for that takes the options as they are: the configuration is among them already. */
+static int run_each(int argc, char **argv)
+{
+    char **all = calloc((size_t)argc + 2, sizeof *all);
+    if (!all) {
+        complain("no memory for the options");
+        return EXIT_CLEANROOM;
+    }
+    all[0] = (char *)"each";
+    for (int i = 1; i < argc; i++)
+        all[i] = argv[i];
+    (void)cli_helper(argc, all);
+    free(all);
+    return EXIT_CLEANROOM;
+}
+
 int cli_run(int argc, char **argv)
 {
     struct run_options options = {
@@ -173,8 +218,9 @@ int cli_run(int argc, char **argv)
             },
     };
     int status;
-    if (parse_run_options(argc, argv, &options, &status))
-        status = run_with(&options);
+    if (add_configuration(&argc, &argv, &status) &&
+        parse_run_options(argc, argv, &options, &status))
+        status = options.each ? run_each(argc, argv) : run_with(&options);
     forget_run_options(&options);
     return status;
 }

@@ -3,43 +3,13 @@
 
 #include "cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char usage[] =
-    "usage: cleanroom run [OPTION...] [--] CMD [ARG...]\n"
-    "\n"
-    "Runs CMD with a private TMPDIR and, where that can be, in a cgroup of its own. Afterwards "
-    "ends\n"
-    "the processes and removes the files that it left behind, makes sure that they are gone, and\n"
-    "says on stderr what they were.\n"
-    "\n"
-    "  --timeout DUR        end CMD, and all that it started, after DUR; then exit with 124\n"
-    "  --grace DUR          time between SIGTERM and SIGKILL; 0 kills at once [1s]\n"
-    "  --name NAME          what to call this run in reports [the name of CMD]\n"
-    "  --isolate LIST       what CMD has of its own: tmp,ipc,pid,mount,net, or all\n"
-    "  --limit LIST         what CMD may use: mem=SIZE,pids=N,cpu=N,fsize=SIZE,disk=SIZE\n"
-    "  --tier N             use tier N at most, of 0 to 3; auto: the best that can be had [auto]\n"
-    "  --require-tier N     fail if less than tier N can be had\n"
-    "  --watch DIR          tell of new files in DIR, at any depth; may be given several times\n"
-    "  --keep WHEN          never, on-failure, always: what CMD left, but for processes, stays\n"
-    "                       [never]\n"
-    "  --report FILE        write the report to FILE.txt, .json, .xml (JUnit) or .html, too; may "
-    "be\n"
-    "                       given several times\n"
-    "  --fail-on-leftovers  exit with 120 if CMD succeeded but left something behind,\n"
-    "                       with 121 if some of that could not be removed\n"
-    "  --quiet              say nothing when nothing was left behind\n"
-    "  --help               this text\n"
-    "  --version            the version\n"
-    "\n"
-    "DUR is a number of seconds, or has units: 500ms, 1.5s, 2m30s, 1h.\n"
-    "\n"
-    "Exit status: that of CMD; 128+N if signal N ended it; 124 timed out; 125 cleanroom failed;\n"
-    "126 CMD cannot be executed; 127 there is no such command.\n";
 
 enum {
     TIMEOUT = 256,
@@ -52,6 +22,14 @@ enum {
     REPORT,
     ISOLATE,
     LIMIT,
+    ON_EXIT,
+    ARTIFACTS,
+    SAVE,
+    REPORT_FD,
+    EACH,
+    RETRIES,
+    CONFIG,
+    NO_CONFIG,
     FAIL,
     QUIET,
     HELP,
@@ -69,6 +47,15 @@ static const struct option options[] = {
     {"report", required_argument, NULL, REPORT},
     {"isolate", required_argument, NULL, ISOLATE},
     {"limit", required_argument, NULL, LIMIT},
+    {"on-exit", required_argument, NULL, ON_EXIT},
+    {"artifacts", required_argument, NULL, ARTIFACTS},
+    {"save", required_argument, NULL, SAVE},
+    {"report-fd", required_argument, NULL, REPORT_FD},
+    {"each", required_argument, NULL, EACH},
+    {"jobs", required_argument, NULL, 'j'},
+    {"retries", required_argument, NULL, RETRIES},
+    {"config", required_argument, NULL, CONFIG},
+    {"no-config", no_argument, NULL, NO_CONFIG},
     {"fail-on-leftovers", no_argument, NULL, FAIL},
     {"quiet", no_argument, NULL, QUIET},
     {"help", no_argument, NULL, HELP},
@@ -180,6 +167,70 @@ static bool parse_limit(const char *text, pnx_limits *limits)
     return true;
 }
 
+static bool add_hook(const char *text, struct run_options *ret)
+{
+    const char *colon = strchr(text, ':');
+    pnx_on_exit *hook = &ret->on_exit[ret->hook_count];
+    if (ret->hook_count == HOOKS_MAX) {
+        complain("--on-exit '%s': at most %d hooks are run", text, HOOKS_MAX);
+        return false;
+    }
+    *hook = (pnx_on_exit){.command = text, .priority = PNX_NORMAL};
+    for (int i = 0; colon && i < PNX_PRIORITY_COUNT; i++) {
+        const char *name = pnx_priority_name((pnx_priority)i);
+        size_t length = (size_t)(colon - text);
+        if (strlen(name) == length && strncmp(text, name, length) == 0)
+            *hook = (pnx_on_exit){.command = colon + 1, .priority = (pnx_priority)i};
+    }
+    if (!*hook->command) {
+        complain("--on-exit '%s': there is no command in it", text);
+        return false;
+    }
+    ret->hook_count++;
+    ret->session.on_exit = ret->on_exit;
+    return true;
+}
+
+static bool add_saved(const char *glob, struct run_options *ret)
+{
+    if (ret->save_count == SAVED_MAX) {
+        complain("--save '%s': at most %d patterns are taken", glob, SAVED_MAX);
+        return false;
+    }
+    ret->save[ret->save_count++] = glob;
+    ret->session.save = ret->save;
+    return true;
+}
+
+static bool parse_number(const char *option, const char *text, unsigned least, unsigned most,
+                         unsigned *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0 && number >= least &&
+        number <= most) {
+        *ret = (unsigned)number;
+        return true;
+    }
+    complain("%s '%s': it is a number from %u to %u", option, text, least, most);
+    return false;
+}
+
+/* The command does not inherit it. */
+static bool parse_report_fd(const char *text, int *ret)
+{
+    unsigned number;
+    if (!parse_number("--report-fd", text, 3, 65535, &number))
+        return false;
+    if (fcntl((int)number, F_SETFD, FD_CLOEXEC) != 0) {
+        complain("--report-fd %u: %m", number);
+        return false;
+    }
+    *ret = (int)number;
+    return true;
+}
+
 static bool take(int option, struct run_options *ret)
 {
     switch (option) {
@@ -216,6 +267,25 @@ static bool take(int option, struct run_options *ret)
         return parse_isolate(optarg, &ret->session.isolate);
     case LIMIT:
         return parse_limit(optarg, &ret->session.limits);
+    case ON_EXIT:
+        return add_hook(optarg, ret);
+    case ARTIFACTS:
+        ret->session.artifacts = optarg;
+        return true;
+    case SAVE:
+        return add_saved(optarg, ret);
+    case REPORT_FD:
+        return parse_report_fd(optarg, &ret->report_fd);
+    case EACH:
+        ret->each = optarg;
+        return true;
+    case 'j':
+        return parse_number("--jobs", optarg, 1, JOBS_MAX, &ret->jobs);
+    case RETRIES:
+        return parse_number("--retries", optarg, 0, RETRIES_MAX, &ret->retries);
+    case CONFIG:
+    case NO_CONFIG:
+        return true; /* seen to before */
     case FAIL:
         return ret->fail_on_leftovers = true;
     case QUIET:
@@ -225,17 +295,71 @@ static bool take(int option, struct run_options *ret)
     }
 }
 
+/* What concerns all lines of --each is not told each of them. */
+static bool pass_on(int option, struct run_options *ret)
+{
+    static const int own[] = {NAME,    REPORT, REPORT_FD, EACH, 'j',
+                              RETRIES, CONFIG, NO_CONFIG, QUIET};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (own[i] == option)
+            return true;
+    if (ret->passed_count == PASSED_MAX) {
+        complain("more than %d options", PASSED_MAX);
+        return false;
+    }
+    for (const struct option *at = options; at->name; at++)
+        if (at->val == option)
+            ret->passed[ret->passed_count++] = (struct passed_option){at->name, optarg};
+    return true;
+}
+
+void outline_run_options(int argc, char **argv, struct run_outline *ret)
+{
+    int option;
+    *ret = (struct run_outline){0};
+    opterr = 0;
+    optind = 0; /* the scan begins anew */
+    while ((option = getopt_long(argc, argv, "+:j:", options, NULL)) != -1) {
+        if (option == CONFIG)
+            ret->config = optarg;
+        ret->no_config = ret->no_config || option == NO_CONFIG;
+        ret->each = ret->each || option == EACH;
+        ret->limit = ret->limit || option == LIMIT;
+        ret->help = ret->help || option == HELP || option == VERSION;
+    }
+    ret->command = optind;
+    optind = 0;
+}
+
+/* What goes together only. */
+static bool agrees(const struct run_options *given, bool command)
+{
+    if (given->each && command)
+        complain("--each runs the lines of a file, and no command besides");
+    else if (!given->each && !command)
+        complain("no command to run; see 'cleanroom run --help'");
+    else if (!given->each && (given->jobs > 0 || given->retries > 0))
+        complain("--jobs and --retries go with --each");
+    else if (given->save_count > 0 && !given->session.artifacts)
+        complain("--save goes with --artifacts");
+    else
+        return true;
+    return false;
+}
+
 bool parse_run_options(int argc, char **argv, struct run_options *ret, int *ret_status)
 {
     *ret_status = EXIT_CLEANROOM;
+    ret->report_fd = -1;
     opterr = 0;
+    optind = 0;
     for (;;) {
-        int option = getopt_long(argc, argv, "+:", options, NULL);
+        int option = getopt_long(argc, argv, "+:j:", options, NULL);
         if (option == -1)
             break;
         if (option == HELP || option == VERSION) {
             if (option == HELP)
-                fputs(usage, stdout);
+                fputs(run_usage, stdout);
             else
                 printf("cleanroom %s\n", pnx_version());
             *ret_status = 0;
@@ -243,13 +367,11 @@ bool parse_run_options(int argc, char **argv, struct run_options *ret, int *ret_
         }
         if (option == ':' || option == '?')
             complain_of_option("run", option, argv);
-        if (!take(option, ret))
+        if (!take(option, ret) || !pass_on(option, ret))
             return false;
     }
-    if (optind >= argc) {
-        complain("no command to run; see 'cleanroom run --help'");
+    if (!agrees(ret, optind < argc))
         return false;
-    }
     ret->command = (const char *const *)(argv + optind);
     return true;
 }

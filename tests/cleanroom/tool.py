@@ -16,6 +16,34 @@ NOBODY_ELSE = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 TOOL = None    # the program under test
 SOURCE = None  # the top of the source tree
+STATE = None   # where each user has a state directory; None: that of the user
+
+
+def state_of(user):
+    """What a run of this user is told of that; another's directory would be refused."""
+    if STATE is None:
+        return {}
+    path = os.path.join(STATE, str(os.geteuid() if user is None else user))
+    if not os.path.isdir(path):
+        os.mkdir(path, 0o700)
+        if user is not None:
+            os.chown(path, user, user)
+    return {"CLEANROOM_STATE_DIR": path}
+
+
+def apart(run):
+    """Runs with a copy of the tool that every user can execute, and with state of its own."""
+    global TOOL, STATE
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        source = os.path.dirname(os.path.abspath(sys.argv[1]))
+        TOOL = shutil.copy(sys.argv[1], directory)
+        for helper in ("each", "config", "report", "completion"):
+            if os.path.exists(f"{source}/cleanroom-{helper}"):
+                shutil.copy(f"{source}/cleanroom-{helper}", directory)
+        STATE = os.path.join(directory, "state")
+        os.mkdir(STATE)
+        return run()
 
 
 def is_root():
@@ -93,7 +121,8 @@ def start(place, command, options=(), user=None, env=None, **how):
         how.update(NOBODY_ELSE)
     process = subprocess.Popen(
         [TOOL, "run", *options, "--", *command],
-        env={**os.environ, "PATH": PATH, "TMPDIR": place.tmp, "LC_ALL": "C", **(env or {})},
+        env={**os.environ, "PATH": PATH, "TMPDIR": place.tmp, "LC_ALL": "C", **state_of(user),
+             **(env or {})},
         text=how.pop("text", True), errors=how.pop("errors", "surrogateescape"), **how)
     STARTED.append(process)
     return process
