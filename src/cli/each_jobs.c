@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Each attempt is a `cleanroom run` of its own, with its output and its report in files that have
- * no name: nothing of them is left, whoever is killed. The output is shown when the attempt is over.
+ * no name: nothing of them is left, whoever is killed. The output is shown when the attempt has
+ * ended.
  */
 #include "cli.h"
 #include "each.h"

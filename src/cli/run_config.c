@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A configuration file is read by cleanroom-config, which knows YAML and writes options, each ended
- * by NUL; without such a file, nothing of that is executed. What was given on the command line comes
- * after them, and wins.
+ * by NUL; without such a file, nothing of that is executed. What was given on the command line
+ * comes after them, and wins.
  */
 #include "cli.h"
 #include "run_options.h"

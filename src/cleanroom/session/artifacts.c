@@ -215,7 +215,7 @@ static bool is_wanted(const struct saving *saving)
     return !saving->session->save;
 }
 
-/* The directories on the way to `path`, made as needed. The last component is left to the caller. */
+/* The directories on the way to `path`, made as needed; the last component is the caller's. */
 static int open_parent(int to, const char *path, const char **ret_name)
 {
     int dir = fcntl(to, F_DUPFD_CLOEXEC, 3);
