@@ -234,7 +234,8 @@ def what_would_be_too_much_is_told():
 @test
 def too_many_files_end_the_saving():
     with Place() as place:
-        run = Run(place, "cd $TMPDIR; seq 1 10005 | xargs touch", ["--artifacts", place.file("out")])
+        run = Run(place, "cd $TMPDIR; seq 1 10005 | xargs touch",
+                  ["--artifacts", place.file("out")])
         assert run.json["artifacts"]["saved"] == 10000, run.json["artifacts"]["saved"]
         assert run.json["artifacts"]["failed"] == 1
         run.assert_gone()
