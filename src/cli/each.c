@@ -105,6 +105,7 @@ int main(int argc, char **argv)
     char *self = strdup(tool && *tool ? tool : "cleanroom");
     (void)unsetenv("CLEANROOM_SELF");
     if (!parse_run_options(argc, argv, &options, &status)) {
+        forget_run_options(&options);
         free(self);
         return status;
     }
@@ -119,6 +120,7 @@ int main(int argc, char **argv)
     status = each_read_lines(options.each, &each.lines) ? run(&each) : EXIT_CLEANROOM;
     each_free_reports(&each.reports);
     each_free_lines(&each.lines);
+    forget_run_options(&options);
     free(self);
     return status;
 }
