@@ -24,6 +24,40 @@ static void a_version_is_agreed_upon(void **state)
     json_decref(info);
 }
 
+static void a_list_holds_what_has_all_of_its_labels(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    pnx_error err = {0};
+    static const struct {
+        const char *const labels[3];
+        size_t count;
+    } cases[] = {
+        {{"pnx.a=1"}, 2},
+        {{"pnx.a"}, 2},
+        {{"pnx.a=1", "pnx.b=1"}, 1},
+        {{"pnx.a=1", "pnx.b"}, 2},
+        {{"pnx.a=1", "pnx.c"}, 0},
+        {{"pnx.a=2"}, 0},
+    };
+    pnx_object *volumes[2];
+    const char *const labels[2][3] = {{"pnx.a=1", "pnx.b=1"}, {"pnx.a=1", "pnx.b=2"}};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(
+            pnx_volume_new(engine, &(pnx_volume_config){.labels = labels[i]}, &volumes[i], &err),
+            &err);
+        assert_ok(pnx_object_create(volumes[i], NULL, &err), &err);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *list;
+        assert_ok(pnx_engine_list(engine, PNX_VOLUME, cases[i].labels, NULL, &list, &err), &err);
+        assert_int_equal(json_array_size(list), cases[i].count);
+        json_decref(list);
+    }
+    remove_object(volumes[0]);
+    remove_object(volumes[1]);
+}
+
 static void what_the_engine_says_is_in_the_error(void **state)
 {
     (void)state;
@@ -564,6 +598,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_version_is_agreed_upon),
+        cmocka_unit_test(a_list_holds_what_has_all_of_its_labels),
         cmocka_unit_test(what_the_engine_says_is_in_the_error),
         cmocka_unit_test(a_container_is_created_as_configured),
         cmocka_unit_test(logs_are_taken_apart),

@@ -256,29 +256,28 @@ static void a_sweep_ends_by_its_deadline_or_when_canceled(void **state)
                   &err);
 }
 
-/* What is created when the first row is told: after its class was looked through. */
-static void take_row_and_make(const pnx_sweep_row *row, void *context)
+static void *make_later(void *context)
 {
-    struct making *making = context;
-    if (row->type == PNX_VOLUME && atomic_fetch_sub(&making->left, 1) > 0)
-        make_many(&(struct making){.engine = making->engine, .left = 1});
+    (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    return make_many(context);
 }
 
-static void what_is_made_meanwhile_is_found_too(void **state)
+/* As when its maker was killed in the middle of a creation. */
+static void what_comes_late_is_found_too(void **state)
 {
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
+    pthread_t thread;
+    struct rows rows = {0};
     struct making making = {.engine = session()};
+    const pnx_sweep sweep = {.visit = take_row, .context = &rows, .settle = PNX_S(2)};
+    pnx_call call = patience();
     atomic_init(&making.left, 1);
-    forget(make_volume(making.engine, PNX_KEEP_NEVER));
-    assert_ok(
-        pnx_engine_sweep(
-            making.engine,
-            &(pnx_sweep){.visit = take_row_and_make, .context = &making, .settle = PNX_MS(100)},
-            NULL, &err),
-        &err);
-    assert_int_equal(atomic_load(&making.left), 0);
+    assert_int_equal(pthread_create(&thread, NULL, make_later, &making), 0);
+    assert_ok(pnx_engine_sweep(making.engine, &sweep, &call, &err), &err);
+    pthread_join(thread, NULL);
+    assert_int_equal(rows.of[PNX_CONTAINER], 1);
     assert_int_equal(count_of(making.engine, PNX_CONTAINER), 0);
     pnx_engine_close(making.engine);
 }
@@ -291,7 +290,7 @@ int main(void)
         cmocka_unit_test(what_is_kept_is_told_and_stays),
         cmocka_unit_test(what_does_not_go_leaves_time_for_the_rest),
         cmocka_unit_test(a_sweep_ends_by_its_deadline_or_when_canceled),
-        cmocka_unit_test(what_is_made_meanwhile_is_found_too),
+        cmocka_unit_test(what_comes_late_is_found_too),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);
 }
