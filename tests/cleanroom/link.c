@@ -196,13 +196,18 @@ static void one_in_another_namespace_is_not_ours(void **state)
     pnx_thing *thing = make_one(&links, name);
     int back = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     assert_int_equal(unshare(CLONE_NEWNET), 0);
-    assert_true(ip("link", "add", name, "type", "bridge")); /* perhaps of the same number, too */
+    char number[16]; /* the same name, sort and number */
+    snprintf(number, sizeof number, "%ld",
+             strtol(strchr(pnx_thing_identity(thing), ':') + 1, NULL, 10));
+    assert_true(ip("link", "add", name, "index", number, "type", "bridge"));
     pnx_error err = {0};
     pnx_outcome outcome = {0};
     assert_ok(pnx_thing_remove_named(kind_of(&links), name, pnx_thing_identity(thing),
                                      in_seconds(1), &outcome, &err),
               &err);
     assert_int_equal(outcome.fate, PNX_FATE_ALREADY_GONE);
+    assert_int_equal(kind_of(&links)->remove(name, pnx_thing_identity(thing), in_seconds(1), &err),
+                     PNX_EALREADY);
     assert_true(is_link(name));
     assert_int_equal(setns(back, CLONE_NEWNET), 0);
     close(back);

@@ -35,10 +35,18 @@ static void copy_text(char *to, size_t size, const struct rtattr *from)
     snprintf(to, size, "%.*s", (int)RTA_PAYLOAD(from), (const char *)RTA_DATA(from));
 }
 
+/* RTA_NEXT without its cast, of which compilers cannot know that it keeps the alignment. */
+static const struct rtattr *next(const struct rtattr *at, size_t *left)
+{
+    size_t length = RTA_ALIGN(at->rta_len);
+    *left = length < *left ? *left - length : 0;
+    return (const void *)((const char *)at + length);
+}
+
 static void read_sort(const struct rtattr *info, struct network_link *ret)
 {
     size_t left = RTA_PAYLOAD(info);
-    for (const struct rtattr *at = RTA_DATA(info); RTA_OK(at, left); at = RTA_NEXT(at, left))
+    for (const struct rtattr *at = RTA_DATA(info); RTA_OK(at, left); at = next(at, &left))
         if (at->rta_type == IFLA_INFO_KIND)
             copy_text(ret->sort, sizeof ret->sort, at);
 }
@@ -51,7 +59,8 @@ static bool read_link(const struct nlmsghdr *message, struct network_link *ret)
     size_t left = IFLA_PAYLOAD(message);
     bool on_a_bus = false;
     *ret = (struct network_link){.number = about->ifi_index};
-    for (const struct rtattr *at = IFLA_RTA(about); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+    const struct rtattr *at = (const void *)(about + 1); /* what ifinfomsg needs no padding after */
+    for (; RTA_OK(at, left); at = next(at, &left)) {
         switch (at->rta_type & NLA_TYPE_MASK) {
         case IFLA_IFNAME:
             copy_text(ret->name, sizeof ret->name, at);
