@@ -43,7 +43,7 @@ pnx_status pnx_cgroup_adopt(const char *path, const char *identity, pnx_cgroup *
         return pnx_fail(err, PNX_EINVAL, "'%s' is not a cgroup beneath %s", path, place.mount);
     pnx_cgroup *cgroup = NULL;
     status = open_known(&place, path, &cgroup, err);
-    if (status != PNX_OK)
+    if (!cgroup)
         return status;
     char found[PNX__INODE_IDENTITY_MAX];
     pnx_cgroup_identity(cgroup, found, sizeof found);

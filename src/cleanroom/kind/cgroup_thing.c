@@ -49,7 +49,7 @@ static pnx_time earlier(pnx_time a, pnx_time b)
 static pnx_status remove_cgroup(const char *name, const char *identity, pnx_time deadline,
                                 pnx_error *err)
 {
-    pnx_cgroup *cgroup;
+    pnx_cgroup *cgroup = NULL;
     pnx_status status = pnx_cgroup_adopt(name, identity, &cgroup, err);
     if (status != PNX_OK)
         return status == PNX_ENOTFOUND ? PNX_EALREADY : status;

@@ -132,7 +132,7 @@ pnx_status pnx_tempdir_adopt(const char *path, const char *identity, pnx_tempdir
 {
     struct pnx__inode inode;
     char name[NAME_MAX + 1];
-    int parent;
+    int parent = -1;
     pnx_status status = pnx__tempdir_find(path, identity, &parent, name, &inode, err);
     if (status != PNX_OK)
         return status;

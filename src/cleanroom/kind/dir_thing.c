@@ -79,7 +79,8 @@ pnx_status pnx__tempdir_find(const char *path, const char *identity, int *ret_pa
         bool none = errno == ENOENT || errno == ENOTDIR;
         return pnx_fail(err, none ? PNX_ENOTFOUND : PNX_EFAILED, "cannot open '%s': %m", above);
     }
-    struct search search = {parent, identity, ret_inode, ret_name, false};
+    struct search search = {.parent = parent, .identity = identity, .found = ret_inode};
+    search.name = ret_name;
     pnx_status status = search_for(&search, name, err);
     if (status == PNX_OK)
         *ret_parent = parent;
@@ -94,7 +95,7 @@ static pnx_status look_for(const char *path, const char *identity, struct pnx__i
                            pnx_error *err)
 {
     char name[NAME_MAX + 1];
-    int parent;
+    int parent = -1;
     pnx_status status = pnx__tempdir_find(path, identity, &parent, name, ret, err);
     if (status == PNX_OK)
         pnx__close(parent);
@@ -103,7 +104,7 @@ static pnx_status look_for(const char *path, const char *identity, struct pnx__i
 
 static pnx_status find_tempdir(const char *name, char *ret_identity, size_t size, pnx_error *err)
 {
-    struct pnx__inode inode;
+    struct pnx__inode inode = {0};
     pnx_status status = look_for(name, NULL, &inode, err);
     if (status == PNX_OK && pnx__tempdir_format(&inode, ret_identity, size) >= (int)size)
         status = pnx_fail(err, PNX_EINVAL, "no room for the identity of '%s'", name);
@@ -119,7 +120,7 @@ static pnx_status still_tempdir(const char *name, const char *identity, pnx_erro
 static pnx_status remove_tempdir(const char *name, const char *identity, pnx_time deadline,
                                  pnx_error *err)
 {
-    pnx_tempdir *dir;
+    pnx_tempdir *dir = NULL;
     pnx_status status = pnx_tempdir_adopt(name, identity, &dir, err);
     if (status != PNX_OK)
         return status == PNX_ENOTFOUND ? PNX_EALREADY : status;

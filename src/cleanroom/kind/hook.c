@@ -283,7 +283,7 @@ pnx_status pnx__hook_parse(const char *name, struct pnx__hook *ret, pnx_error *e
 
 pnx_status pnx_hook_priority(const char *name, pnx_priority *ret, pnx_error *err)
 {
-    struct pnx__hook hook;
+    struct pnx__hook hook = {0};
     pnx_status status = pnx__hook_parse(name, &hook, err);
     if (status == PNX_OK)
         *ret = hook.priority;
@@ -292,7 +292,7 @@ pnx_status pnx_hook_priority(const char *name, pnx_priority *ret, pnx_error *err
 
 pnx_status pnx_hook_user(const char *name, uid_t *ret, pnx_error *err)
 {
-    struct pnx__hook hook;
+    struct pnx__hook hook = {0};
     pnx_status status = pnx__hook_parse(name, &hook, err);
     if (status == PNX_OK)
         *ret = hook.user;
@@ -319,9 +319,9 @@ static void put_for_shell(struct writer *writer, const char *word)
 
 pnx_status pnx_hook_command(const char *name, char *buffer, size_t size, pnx_error *err)
 {
-    struct pnx__hook hook;
+    struct pnx__hook hook = {0};
     pnx_status status = pnx__hook_parse(name, &hook, err);
-    if (status != PNX_OK)
+    if (status != PNX_OK || !hook.argv[0])
         return status;
     struct writer writer = {.to = buffer, .size = size};
     /* What was given as a line is shown as one. */
@@ -348,7 +348,7 @@ pnx_status pnx_hook_command(const char *name, char *buffer, size_t size, pnx_err
  */
 static pnx_status find_hook(const char *name, char *ret_identity, size_t size, pnx_error *err)
 {
-    struct pnx__hook hook;
+    struct pnx__hook hook = {0};
     char id[PNX_ID_TEXT_SIZE];
     pnx_status status = pnx__hook_parse(name, &hook, err);
     if (status == PNX_OK && snprintf(ret_identity, size, "%s/%u", pnx_id_format(hook.session, id),

@@ -285,7 +285,7 @@ static pnx_status run_until(struct pnx__hook *hook, pnx_time deadline, pnx_hook_
 pnx_status pnx_hook_run(const char *name, pnx_time deadline, pnx_outcome *outcome,
                         pnx_hook_result *result, pnx_error *err)
 {
-    struct pnx__hook hook;
+    struct pnx__hook hook = {0};
     pnx_hook_result ignored;
     pnx_outcome untold = {0};
     pnx_error local = {0}, *why = err ? err : &local;

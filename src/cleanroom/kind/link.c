@@ -144,9 +144,9 @@ static bool is_name(const char *name)
 
 static pnx_status find_link(const char *name, char *ret_identity, size_t size, pnx_error *err)
 {
-    struct network_link link;
+    struct network_link link = {0};
     char identity[IDENTITY_MAX];
-    int fd;
+    int fd = -1;
     if (!is_name(name))
         return pnx_fail(err, PNX_EINVAL, "'%s' is not the name of a link", name);
     pnx_status status = open_socket(&fd, err);
@@ -181,8 +181,8 @@ static pnx_status ask_identity(int fd, const char *identity, struct network_link
 
 static pnx_status still_link(const char *name, const char *identity, pnx_error *err)
 {
-    struct network_link link;
-    int fd;
+    struct network_link link = {0};
+    int fd = -1;
     pnx_status status = open_socket(&fd, err);
     if (status != PNX_OK)
         return status;
@@ -202,7 +202,7 @@ struct listing {
 static bool list_one(const struct nlmsghdr *message, void *context)
 {
     const struct listing *listing = context;
-    struct network_link link;
+    struct network_link link = {0};
     char identity[IDENTITY_MAX], address[3 * sizeof link.address + 1] = "";
     if (!read_link(message, &link) || !link.sort[0])
         return true;
@@ -240,8 +240,8 @@ static pnx_status remove_link(const char *name, const char *identity, pnx_time d
                               pnx_error *err)
 {
     struct pnx__netlink_request request;
-    struct network_link link;
-    int fd;
+    struct network_link link = {0};
+    int fd = -1;
     pnx_status status = open_socket(&fd, err);
     if (status != PNX_OK)
         return status;
@@ -300,8 +300,8 @@ pnx_status pnx_link_create(const char *name, const char *type, const char *peer,
         return pnx_fail(err, PNX_EINVAL, "'%s' is not a sort of link, or only a veth has a peer",
                         type);
     struct pnx__netlink_request request;
-    pnx_thing *thing;
-    int fd;
+    pnx_thing *thing = NULL;
+    int fd = -1;
     pnx_status status = open_socket(&fd, err);
     if (status != PNX_OK)
         return status;

@@ -106,7 +106,7 @@ static enum attempt unmount_patiently(const char *name, const char *identity, pn
                                       pnx_status *ret, pnx_error *err)
 {
     for (pnx_duration pause = FIRST_PAUSE;; pause = pause < LAST_PAUSE ? pause * 2 : pause) {
-        int fd;
+        int fd = -1;
         *ret = check(name, identity, &fd, err);
         if (*ret != PNX_OK)
             return OTHERWISE;
@@ -132,7 +132,7 @@ static enum attempt unmount_patiently(const char *name, const char *identity, pn
 static pnx_status detach(const char *name, const char *identity, pnx_error *err)
 {
     char users[128], self[40];
-    int fd;
+    int fd = -1;
     pnx__path_users(name, users, sizeof users);
     pnx_status status = check(name, identity, &fd, err);
     if (status != PNX_OK)
@@ -175,7 +175,7 @@ pnx_status pnx__mount_remove(const char *name, const char *identity, pnx_time de
     pnx_time now = pnx_monotonic_now(), until = pnx_time_after(now, PATIENCE);
     if (deadline != PNX_FOREVER && now + (deadline - now) / 2 < until)
         until = now + (deadline - now) / 2;
-    pnx_status status;
+    pnx_status status = PNX_EFAILED;
     switch (unmount_patiently(name, identity, until, &status, err)) {
     case IN_USE:
         return detach(name, identity, err);

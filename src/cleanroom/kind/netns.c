@@ -96,7 +96,7 @@ static pnx_status open_dir_for(const char *name, int *ret, pnx_error *err)
 static pnx_status find_netns(const char *name, char *ret_identity, size_t size, pnx_error *err)
 {
     char identity[IDENTITY_MAX];
-    int dir;
+    int dir = -1;
     pnx_status status = open_dir_for(name, &dir, err);
     if (status != PNX_OK)
         return status;
@@ -237,7 +237,7 @@ static pnx_status unlink_placeholder(int dir, const char *name, pnx_error *err)
 static pnx_status remove_netns(const char *name, const char *identity, pnx_time deadline,
                                pnx_error *err)
 {
-    int dir;
+    int dir = -1;
     pnx_status status = open_dir_for(name, &dir, err);
     if (status != PNX_OK)
         return status == PNX_ENOTFOUND ? PNX_EALREADY : status;
@@ -312,12 +312,12 @@ pnx_status pnx_netns_create(const char *name, const pnx_keeper *keeper, pnx_thin
         return pnx_fail(err, PNX_EINVAL, "'%s' is not a name for a network namespace", name);
     if (mkdir(DIR, 0755) != 0 && errno != EEXIST)
         return pnx_fail(err, PNX_EFAILED, "cannot create %s: %m", DIR);
-    int dir;
+    int dir = -1;
     pnx_status status = open_dir_for(name, &dir, err);
     if (status != PNX_OK)
         return status;
     struct statx about;
-    pnx_thing *thing;
+    pnx_thing *thing = NULL;
     /* Before the intent: a name that is taken never gets into a ledger as ours. */
     status = look_at(dir, name, 0, &about)
                  ? cannot_create(name, EEXIST, err)

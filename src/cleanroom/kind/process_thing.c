@@ -41,7 +41,7 @@ static pnx_status take_hold(const char *name, pnx_process *ret, char ret_identit
 
 static pnx_status find_process(const char *name, char *ret_identity, size_t size, pnx_error *err)
 {
-    pnx_process process;
+    pnx_process process = {.pidfd = -1};
     char identity[IDENTITY_MAX];
     pnx_status status = take_hold(name, &process, identity, err);
     if (status != PNX_OK)
@@ -56,8 +56,8 @@ static pnx_status find_process(const char *name, char *ret_identity, size_t size
 static pnx_status remove_process(const char *name, const char *identity, pnx_time deadline,
                                  pnx_error *err)
 {
-    pnx_process process;
-    char found[IDENTITY_MAX];
+    pnx_process process = {.pidfd = -1};
+    char found[IDENTITY_MAX] = "";
     pnx_status status = take_hold(name, &process, found, err);
     if (status != PNX_OK)
         return status == PNX_ENOTFOUND ? PNX_EALREADY : status;
