@@ -8,7 +8,8 @@
 
 #define NOBODY 65534
 
-static const pnx_id session = {0x0123456789abcdef, 0x8123456789abcdef};
+/* Its last digits are our own: hooks of the same session and number are the same hook. */
+static pnx_id session = {0x0123456789abcdef, 0x8123456700000000};
 
 static const char *name_of(const pnx_hook *hook)
 {
@@ -274,6 +275,37 @@ static void what_it_left_in_the_background_is_ended(void **state)
     expect_ended(child);
 }
 
+static void what_a_killed_cleaner_left_running_is_ended_first(void **state)
+{
+    const char *pids = in(*state, "pids");
+    char text[8400];
+    pnx_cgroup *cgroup;
+    if (pnx_cgroup_create("cleanroom-test-hook", &cgroup, NULL) != PNX_OK)
+        skip();
+    assert_int_equal(pnx_cgroup_remove(cgroup, NULL, NULL), PNX_OK);
+    pnx_cgroup_free(cgroup);
+    snprintf(text, sizeof text, "[ -e '%s' ] && exit; echo $$ >'%s'; exec sleep 1000", pids, pids);
+    const char *name = line(text);
+    pid_t cleaner = fork();
+    if (cleaner == 0)
+        _exit(pnx_hook_run(name, in_seconds(20), NULL, NULL, NULL) == PNX_OK ? 0 : 1);
+    pnx_time deadline = in_seconds(20);
+    while (lines_in(pids) == 0)
+        assert_true(pnx_monotonic_now() < deadline);
+    assert_int_equal(kill(cleaner, SIGKILL), 0);
+    (void)status_of_child(cleaner);
+    FILE *file = fopen(pids, "re");
+    int left = 0;
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%d", &left), 1);
+    fclose(file);
+    assert_true(is_alive(left));
+    pnx_hook_result result;
+    assert_int_equal(run(name, &result), PNX_OK);
+    assert_false(is_alive(left));
+    assert_int_equal(unlink(pids), 0);
+}
+
 static void the_end_of_its_output_is_kept(void **state)
 {
     (void)state;
@@ -300,7 +332,9 @@ static void a_thing_runs_its_hook_once(void **state)
     pnx_outcome outcome = {0};
     assert_ok(pnx_hook_create(&(pnx_hook){.line = text}, session, 1, &keeper, &thing, &err), &err);
     assert_string_equal(told.events, "ib");
-    assert_string_equal(told.identity, "01234567-89ab-cdef-8123-456789abcdef/1");
+    char identity[PNX_ID_TEXT_SIZE + 2] = "";
+    strcat(pnx_id_format(session, identity), "/1");
+    assert_string_equal(told.identity, identity);
     assert_int_equal(lines_in(count), 0);
     assert_ok(pnx_thing_remove(thing, in_seconds(20), &outcome, &err), &err);
     assert_int_equal(outcome.fate, PNX_FATE_REMOVED);
@@ -424,6 +458,7 @@ static void it_runs_as_who_registered_it(void **state)
 
 int main(void)
 {
+    session.low += (uint64_t)getpid();
     use_plain_path();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hook_is_one_line_that_says_all),
@@ -433,6 +468,7 @@ int main(void)
         IN_PLACE(it_is_tried_again_as_often_as_it_says),
         cmocka_unit_test(at_its_deadline_it_ends_with_all_it_started),
         cmocka_unit_test(what_it_left_in_the_background_is_ended),
+        IN_PLACE(what_a_killed_cleaner_left_running_is_ended_first),
         cmocka_unit_test(the_end_of_its_output_is_kept),
         IN_PLACE(a_thing_runs_its_hook_once),
         IN_PLACE(one_that_could_not_be_registered_never_runs),

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "kind/hook.h"
 
+#include "kind/cgroup_place.h"
 #include "kind/outcome.h"
 #include "kind/poll.h"
 #include "kind/sys.h"
+#include "kind/thing.h"
 
 #include <cleanroom/cgroup.h>
 #include <grp.h>
@@ -103,11 +105,29 @@ static pid_t start_process(struct run *run)
     return pid < 0 && errno != EAGAIN && errno != ENOMEM ? start_by_fork(run, cgroup_dir) : pid;
 }
 
+/* What a cleaner left that was killed while the hook ran: it runs on, and would run beside ours. */
+static void end_former(const char *dir, const char *name)
+{
+    char path[PATH_MAX], identity[PNX_THING_IDENTITY_MAX];
+    const pnx_thing_kind *cgroups = &pnx__thing_cgroup;
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path &&
+        cgroups->find(path, identity, sizeof identity, NULL) == PNX_OK)
+        (void)cgroups->remove(path, identity, pnx_time_after(pnx_monotonic_now(), AFTER_KILL),
+                              NULL);
+}
+
 static void make_cgroup(struct run *run)
 {
-    char id[PNX_ID_TEXT_SIZE], name[80];
-    snprintf(name, sizeof name, "cleanroom-hook-%s-%u-%d", pnx_id_format(run->hook->session, id),
-             run->hook->number, (int)getpid());
+    struct pnx__cgroup_place place;
+    char id[PNX_ID_TEXT_SIZE], name[80], top[PATH_MAX + sizeof "/cleanroom"];
+    snprintf(name, sizeof name, "cleanroom-hook-%s-%u", pnx_id_format(run->hook->session, id),
+             run->hook->number);
+    if (pnx__cgroup_find_place(&place, NULL) != PNX_OK)
+        return;
+    snprintf(top, sizeof top, "%s/cleanroom", place.mount);
+    if (place.own_dir[0])
+        end_former(place.own_dir, name);
+    end_former(top, name);
     if (pnx_cgroup_create(name, &run->cgroup, NULL) != PNX_OK)
         run->cgroup = NULL;
 }
