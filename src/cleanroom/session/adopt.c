@@ -14,10 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATIENCE_MIN PNX_S(10)
+
 static int64_t number_of(const struct pnx__ledger_view *view, const char *key, int64_t otherwise)
 {
     const char *text = pnx__ledger_view_note(view, key);
     return text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+/* However impatient the owner was: nobody waits for an adopter. */
+static pnx_duration patience_of(const struct pnx__ledger_view *view)
+{
+    pnx_duration patience = number_of(view, "patience", 0);
+    return patience > 0 && patience < PATIENCE_MIN ? PATIENCE_MIN : patience;
 }
 
 static char *copy(const char *text)
@@ -146,9 +155,11 @@ static pnx_status prepare_set(pnx_session *session, pnx_error *err)
 static pnx_status adopt(pnx_session *session, const struct pnx__ledger_view *view, pnx_error *err)
 {
     pnx_status status;
+    session->adoption = (unsigned)number_of(view, PNX__NOTE_ADOPTION, 0) + 1;
     recall(session, view);
     pnx__session_set_label(session);
     if ((status = pnx__ledger_open(session->record_fd, PNX__STATE_LEDGER, &session->ledger, err)) ||
+        (status = pnx__session_note_number(session, PNX__NOTE_ADOPTION, session->adoption, err)) ||
         (status = pnx__session_make_registry(session, err)))
         return status;
     for (size_t i = 0; i < view->resource_count; i++)
@@ -170,7 +181,7 @@ pnx_status pnx__session_adopt(int state_fd, int record_fd, const struct pnx__led
     pnx_session_config config = {
         .name = pnx__ledger_view_note(view, "name"),
         .grace = number_of(view, "grace", 0),
-        .patience = number_of(view, "patience", 0),
+        .patience = patience_of(view),
         .keep = (pnx_keep)number_of(view, "keep", PNX_KEEP_NEVER),
         .at_exit = PNX_EXIT_NOTHING,
     };

@@ -128,7 +128,8 @@ static pnx_status clean_up(pnx_session *session)
 
     enter(session, "looking for what is left");
     ask_limits(session);
-    pnx__session_learn(session); /* of what was made until the last process went */
+    if (!session->set_hangs)         /* else the evidence is still being used */
+        pnx__session_learn(session); /* of what was made until the last process went */
     pnx__session_find_things(session);
     pnx__session_find_outside(session);
     enter(session, "saving artifacts");
@@ -242,7 +243,7 @@ static void end_record(pnx_session *session, const pnx_session_report *report)
         return;
     }
     pnx__session_keep_report(session, report);
-    bool over = report->unremoved == 0 || session->adopted;
+    bool over = report->unremoved == 0 || session->adoption >= PNX__ADOPTIONS_MAX;
     if (over)
         (void)!pnx__ledger_closed(session->ledger, NULL);
     else /* from here on it is anybody's, though we live */

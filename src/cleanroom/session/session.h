@@ -21,6 +21,9 @@
 
 /** A note in the ledger: its owner has closed the session, but could not remove all. */
 #define PNX__NOTE_GIVEN_UP "given-up"
+/** How many have taken it over so far; after the last one nobody tries again. */
+#define PNX__NOTE_ADOPTION "adoption"
+#define PNX__ADOPTIONS_MAX 3u
 
 /** Something that is neither a process nor in the session's directory. */
 struct pnx__session_thing {
@@ -54,6 +57,7 @@ struct pnx_session {
     bool was_subreaper;
     unsigned tier;
     bool adopted;        /* whoever opened it is dead: we clean up in its place */
+    unsigned adoption;   /* which one, from 1; 0: it is our own */
     const char *adopter; /* "reaper", "adopter": who we are then */
 
     /* What survives us (record.c). */

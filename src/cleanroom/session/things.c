@@ -81,7 +81,7 @@ static bool was_a_member(const pnx_session *session, pid_t pid)
         return false;
     if (pnx__evidence_has(&session->evidence, pid) || (session->ran && pid == set->command.pid))
         return true;
-    for (size_t i = 0; i < set->found_count; i++)
+    for (size_t i = 0; !session->set_hangs && i < set->found_count; i++)
         if (set->found[i].pid == pid)
             return true;
     return false;
