@@ -157,7 +157,8 @@ def a_signal_ends_all_of_them_cleanly():
                 assert process.returncode == 128 + number, (process.returncode, err)
                 with open(report) as file:
                     sessions = json.load(file)["sessions"]
-                assert len(sessions) == 2 and len(os.listdir(ready)) == 2, len(sessions)
+                told = (os.listdir(ready), out, err, sessions)
+                assert len(sessions) == 2 and len(os.listdir(ready)) == 2, told
                 for session in sessions:
                     assert session["exit"]["signal"] == number and session["unremoved"] == 0
                     assert session["leftovers"] >= 1, session

@@ -32,6 +32,8 @@ static pnx_session_life life_of(int dir_fd, const struct pnx__ledger_view *view,
     }
     if (status != PNX_EALREADY)
         return PNX_SESSION_UNKNOWN;
+    if (*ret_supervisor == 0 && pnx__is_being_made(dir_fd))
+        return PNX_SESSION_LIVE;
     status = pnx__ledger_try_lock(dir_fd, PNX__STATE_LEDGER, &lock_fd, NULL);
     if (status != PNX_OK)
         return PNX_SESSION_ADOPTED;
@@ -106,7 +108,7 @@ static bool visit_session(pnx_id id, int dir_fd, const pnx_error *problem, void 
         return true;
     if (status == PNX_ENOTFOUND || status == PNX_ECANCELED) {
         /* Just being made, or its maker died that early; or whoever removed it died meanwhile. */
-        info.life = PNX_SESSION_DEAD;
+        info.life = pnx__is_being_made(dir_fd) ? PNX_SESSION_LIVE : PNX_SESSION_DEAD;
         return look->visit(&info, look->context);
     }
     if (status != PNX_OK) {

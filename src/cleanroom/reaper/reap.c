@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 
 /* ---- the supervisor -------------------------------------------------------------------------- */
 
@@ -29,11 +30,21 @@ pnx_status pnx__supervisor_pidfd(const struct pnx__ledger_view *view, pid_t *ret
     return pnx__identity_pidfd(&identity, ret_pidfd, err);
 }
 
-static pnx_status check_dead(const struct pnx__ledger_view *view, pnx_error *err)
+bool pnx__is_being_made(int dir_fd)
+{
+    int own = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* locks are of openings */
+    bool locked = own >= 0 && flock(own, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    pnx__close(own);
+    return locked;
+}
+
+static pnx_status check_dead(int dir_fd, const struct pnx__ledger_view *view, pnx_error *err)
 {
     int pidfd;
     pid_t pid;
     pnx_status status = pnx__supervisor_pidfd(view, &pid, &pidfd, err);
+    if (status == PNX_EALREADY && pid == 0 && pnx__is_being_made(dir_fd))
+        return pnx_fail(err, PNX_EBUSY, "it is only just being made");
     if (status == PNX_EALREADY)
         return PNX_OK;
     if (status != PNX_OK)
@@ -101,7 +112,7 @@ static pnx_status reap_locked(int state_fd, int dir_fd, pnx_id id, const char *a
         return status;
     if (view->closed)
         status = pnx__state_session_remove(state_fd, id, err);
-    else if ((status = check_dead(view, err)) == PNX_OK)
+    else if ((status = check_dead(dir_fd, view, err)) == PNX_OK)
         status = clean_up(state_fd, dir_fd, view, adopter, ret, err);
     pnx__ledger_view_free(view);
     return status;
