@@ -161,7 +161,7 @@ def a_signal_ends_all_of_them_cleanly():
                 assert len(sessions) == 2 and len(os.listdir(ready)) == 2, told
                 for session in sessions:
                     assert session["exit"]["signal"] == number and session["unremoved"] == 0
-                    assert session["leftovers"] >= 1, session
+                    assert session["leftovers"] == 2, session
 
 
 @test
