@@ -46,8 +46,8 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create_for(const char *name, const 
  * Takes over a cgroup that another process made, which is dead, by its directory and its identity
  * (NULL: whatever is there now). Refused for the cgroup that the caller is in, or beneath: it would
  * be killed with it.
- * PNX_ENOTFOUND: it is gone, or another one has its name; PNX_EBUSY: we are in it; PNX_EINVAL: it is
- * no cgroup; PNX_EUNSUPPORTED, PNX_ENOMEM, PNX_EFAILED.
+ * PNX_ENOTFOUND: it is gone, or another one has its name; PNX_EBUSY: we are in it; PNX_EINVAL: it
+ * is no cgroup; PNX_EUNSUPPORTED, PNX_ENOMEM, PNX_EFAILED.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_adopt(const char *path, const char *identity,
                                                    pnx_cgroup **ret, pnx_error *err);
