@@ -201,7 +201,8 @@ static pnx_duration ask_the_cache(const void *key, const void *value, pnx_cache_
     (void)context;
     if (asked) {
         pnx_cache_stats_get(asked, &stats);
-        pnx_auto_ref ref = pnx_cache_get(asked, &(uint64_t){*(const uint64_t *)key + 1});
+        pnx_ref ref = pnx_cache_get(asked, &(uint64_t){*(const uint64_t *)key + 1});
+        pnx_ref_drop(&ref);
         (void)pnx_cache_remove(asked, &(uint64_t){1000});
     }
     return PNX_S(5);
