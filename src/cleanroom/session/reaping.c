@@ -51,16 +51,32 @@ static pnx_status set_apart(pnx_session *session, pnx_error *err)
     return PNX_OK;
 }
 
+static pnx_status await_once(pnx_session *session, pnx_error *err)
+{
+    pnx_status status =
+        pnx__reaper_await(&session->reaper, pnx_time_after(pnx_monotonic_now(), READY_WITHIN), err);
+    if (status == PNX_OK)
+        status = set_apart(session, err);
+    if (status == PNX_OK)
+        status = pnx__session_note_number(session, "reaper", session->reaper.process.pid, err);
+    return status;
+}
+
+/* It may be killed before it has begun: then another one has to. */
 pnx_status pnx__session_await_reaper(pnx_session *session, pnx_error *err)
 {
     if (!session->reaper.running)
         return PNX_OK;
-    pnx_status status = set_apart(session, err);
-    if (status == PNX_OK)
-        status = pnx__reaper_await(&session->reaper,
-                                   pnx_time_after(pnx_monotonic_now(), READY_WITHIN), err);
-    if (status == PNX_OK)
-        status = pnx__session_note_number(session, "reaper", session->reaper.process.pid, err);
+    pnx_status status = await_once(session, err);
+    while ((status == PNX_EFAILED || status == PNX_ENOTFOUND) &&
+           session->reaper.replaced < REPLACED_MAX) {
+        pnx__reaper_forget(&session->reaper);
+        session->reaper.replaced++;
+        pnx_error_clear(err);
+        status = pnx__session_start_reaper(session, err);
+        if (status == PNX_OK)
+            status = await_once(session, err);
+    }
     return status;
 }
 
