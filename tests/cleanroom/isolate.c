@@ -429,10 +429,10 @@ static int mount_inside(void *context)
     int status;
     if (mount("tmpfs", in(place, "a"), "tmpfs", 0, NULL) != 0 || mkdir(in(place, "a/new"), 0700))
         return 5;
-    if (pnx_process_wait(&process, in_seconds(20), &status) != PNX_OK || status != 0)
-        return 6;
+    bool seen = pnx_process_wait(&process, in_seconds(20), &status) == PNX_OK && status == 0;
+    (void)pnx_process_end(&process, 0, NULL, NULL);
     pnx_process_close(&process);
-    return 0;
+    return seen ? 0 : 6;
 }
 
 static void its_mounts_stay_inside(void **state)
@@ -631,6 +631,26 @@ static void it_inherits_what_it_does_without(void **state)
     sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* Asked of a program that is no shell: shells see to SIGCHLD themselves. */
+static void children_are_no_secret_to_it(void **state)
+{
+    need_here();
+    const char *argv[] = {"grep", "-qE", "^SigIgn:.*[02468ace][0-9a-f]{4}$", "/proc/self/status",
+                          NULL};
+    pnx_command command = {.argv = argv, .isolate = PNX_ISOLATE_PID};
+    pnx_process process;
+    pnx_error err = {0};
+    struct sigaction before;
+    int status;
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &before);
+    pnx_status spawned = pnx_process_spawn(&command, &process, &err);
+    sigaction(SIGCHLD, &before, NULL);
+    assert_ok(spawned, &err);
+    assert_int_equal(pnx_process_wait(&process, in_seconds(20), &status), PNX_OK);
+    pnx_process_close(&process);
+    assert_int_equal(status, 0);
+}
+
 static void what_cannot_be_run_is_told_apart(void **state)
 {
     need_here();
@@ -721,11 +741,14 @@ static void a_limit_of_the_kernel_is_named(void **state)
     assert_int_equal(run_deed(UNPRIVILEGED, without_network_namespaces, NULL), 0);
 }
 
-static bool refuse_unshare(void)
+/* unshare(2) with just this flag fails; 0: with any. */
+static bool refuse_unshare(unsigned flag)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+        BPF_JUMP(BPF_JMP | (flag ? BPF_JEQ : BPF_JGE) | BPF_K, flag, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -734,11 +757,37 @@ static bool refuse_unshare(void)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+/* All was asked for, one form is refused: that is an error, not less. */
+static int without_one(void *context)
+{
+    const unsigned *flag = context;
+    if (!refuse_unshare(*flag))
+        return 2;
+    struct script script = {.isolate = PNX_ISOLATE_ALL & ~PNX_ISOLATE_TMP, .text = "exit 0"};
+    run_here(&script);
+    return script.status == PNX_ELIMIT ? 0 : 3;
+}
+
+static void no_form_is_left_out(void **state)
+{
+    static unsigned flags[] = {CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWPID,
+                               CLONE_NEWUSER};
+    bool any = false;
+    for (enum user user = PRIVILEGED; user <= UNPRIVILEGED; user++)
+        for (size_t i = 0; can(user) && i < 4u + user; i++) {
+            any = true;
+            if (run_deed(user, without_one, &flags[i]) != 0)
+                fail_msg("%s: without flag %#x it runs", user_name[user], flags[i]);
+        }
+    if (!any)
+        need(UNPRIVILEGED);
+}
+
 /* Every form fails, none is left out silently, and the command never runs. */
 static int under_seccomp(void *context)
 {
     const char *place = context;
-    if (!refuse_unshare())
+    if (!refuse_unshare(0))
         return 2;
     char text[512];
     snprintf(text, sizeof text, ": > %s/ran", place);
@@ -829,11 +878,13 @@ int main(void)
         cmocka_unit_test(it_is_the_user_that_it_was),
         cmocka_unit_test(a_program_that_is_not_dumpable_can_isolate),
         cmocka_unit_test(it_inherits_what_it_does_without),
+        cmocka_unit_test(children_are_no_secret_to_it),
         cmocka_unit_test(what_cannot_be_run_is_told_apart),
         cmocka_unit_test(only_the_command_is_in_its_cgroup),
         cmocka_unit_test(a_limit_of_the_kernel_is_named),
         cmocka_unit_test_setup_teardown(a_seccomp_filter_is_named_and_nothing_runs, make_place,
                                         drop_place),
+        cmocka_unit_test(no_form_is_left_out),
         cmocka_unit_test(a_private_tmp_needs_a_directory),
         cmocka_unit_test(nothing_stays_on_the_host),
     };
