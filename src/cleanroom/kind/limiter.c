@@ -98,7 +98,7 @@ static pnx_limiter *allocate(const pnx_limits *limits, struct pnx_cgroup *cgroup
     limiter->cgroup = cgroup;
     limiter->disk = -1;
     for (int i = 0; i < PNX__CONTROLLERS; i++)
-        limiter->v1[i] = (struct pnx__v1_group){.fd = -1, .procs = -1};
+        limiter->v1[i] = (struct pnx__v1_group){.fd = -1, .tasks = -1};
     return limiter;
 }
 
@@ -141,7 +141,7 @@ static bool limit_file_size(uint64_t bytes)
 bool pnx__limiter_enter(const pnx_limiter *limiter)
 {
     for (int i = 0; i < PNX__CONTROLLERS; i++)
-        if (limiter->v1[i].procs >= 0 && write(limiter->v1[i].procs, "0", 1) != 1)
+        if (limiter->v1[i].tasks >= 0 && write(limiter->v1[i].tasks, "0", 1) != 1)
             return false;
     return limiter->limits.file_size == 0 || limit_file_size(limiter->limits.file_size);
 }

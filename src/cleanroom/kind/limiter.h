@@ -17,7 +17,7 @@ extern const char *const pnx__limit_name[PNX__CONTROLLERS];
 /** A group of one cgroup v1 controller, made by us. */
 struct pnx__v1_group {
     int fd;    /* of its directory; -1: there is none */
-    int procs; /* its cgroup.procs, to be entered by */
+    int tasks; /* its file of that name, to be entered by */
     dev_t device;
     ino_t inode;
     char *path;

@@ -32,7 +32,8 @@ void pnx__probe_places(struct pnx__probe *probe);
 
 /** False: errno says why. */
 bool pnx__can_watch_processes(void);
-bool pnx__can_watch_files(const char *dir);
+/** As far as permissions say: trying it costs milliseconds, to take the mark away again. */
+bool pnx__may_watch_files(void);
 /** Could a cgroup be made here, as far as permissions say? `reason` says why not. */
 bool pnx__can_make_cgroup(char *reason, size_t size);
 /** Can this user have a pid namespace? Tries it, in a child. `reason` says why not. */

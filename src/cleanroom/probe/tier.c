@@ -38,12 +38,11 @@ static void because(pnx_tier_choice *choice, const char *format, ...)
 
 static bool can_watch(pnx_tier_choice *choice)
 {
-    const char *tmp = getenv("TMPDIR");
     if (geteuid() != 0)
         because(choice, "T3 needs root");
     else if (!pnx__can_watch_processes())
         because(choice, "T3 needs the process events connector: %m");
-    else if (!pnx__can_watch_files(tmp && *tmp == '/' ? tmp : "/tmp"))
+    else if (!pnx__may_watch_files())
         because(choice, "T3 needs fanotify of whole file systems: %m");
     else
         return true;

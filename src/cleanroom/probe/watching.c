@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "probe/probe.h"
 
+#include "kind/isolate.h"
 #include "kind/sys.h"
 
+#include <linux/capability.h>
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/netlink.h>
@@ -67,7 +69,18 @@ bool pnx__can_watch_processes(void)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-bool pnx__can_watch_files(const char *dir)
+bool pnx__may_watch_files(void)
+{
+    int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME,
+                           O_RDONLY | O_CLOEXEC);
+    bool may = fd >= 0 && pnx__has_capability(CAP_SYS_ADMIN);
+    if (fd >= 0 && !may)
+        errno = EPERM;
+    pnx__close(fd);
+    return may;
+}
+
+static bool can_watch_files(const char *dir)
 {
     int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME,
                            O_RDONLY | O_CLOEXEC);
@@ -104,7 +117,7 @@ void pnx__probe_watching(struct pnx__probe *probe)
         pnx__probe_change(capability, "%s", as_root);
 
     capability = pnx__probe_add(probe, "fanotify", "files left anywhere are found");
-    if (pnx__can_watch_files(probe->tmp_dir ? probe->tmp_dir : "/tmp"))
+    if (can_watch_files(probe->tmp_dir ? probe->tmp_dir : "/tmp"))
         pnx__probe_yes(capability, "whole file systems");
     else
         pnx__probe_no(capability, "fanotify of whole file systems: %m");
