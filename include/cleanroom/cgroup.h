@@ -34,10 +34,11 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create(const char *name, pnx_cgroup
 
 /**
  * The same, where the controllers that these limits need (mem, pids, cpu) can work in it: beneath
- * the caller's own cgroup if that hands them down or can be made to, else, as root, at the top, else
- * beneath the caller's own after the caller has moved out of the way into a cgroup `name`.supervisor
- * beside it, if nobody but its own children lives there. If all of that is in vain, it is made as
- * by pnx_cgroup_create: cgroup v1 may serve. Threads: it moves the whole process.
+ * the caller's own cgroup if that hands them down or can be made to; else, as root, at the top;
+ * else beneath the caller's own after the caller has moved out of the way, into a cgroup
+ * `name`.supervisor beside it, if nobody but its own children lives there. If all of that is in
+ * vain, it is made as by pnx_cgroup_create: cgroup v1 may serve. Threads: it moves the whole
+ * process.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_cgroup_create_for(const char *name, const pnx_limits *limits,
                                                         pnx_cgroup **ret, pnx_error *err);

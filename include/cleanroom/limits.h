@@ -41,7 +41,8 @@ typedef struct pnx_limits {
 /**
  * Reads "mem=512M,pids=100,cpu=1.5,fsize=1G,disk=2G", any of them in any order, each once. Sizes
  * have suffixes: K, M, G, T and Ki, Mi, Gi, Ti are powers of 1024; kB, MB, GB, TB of 1000; B and
- * none are bytes. PNX_EINVAL, PNX_ELIMIT name the word and what it may be; `*ret` is untouched then.
+ * none are bytes. PNX_EINVAL, PNX_ELIMIT name the word and what it may be; `*ret` is untouched
+ * then.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_limits_parse(const char *text, pnx_limits *ret,
                                                    pnx_error *err);

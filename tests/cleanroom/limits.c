@@ -245,7 +245,7 @@ static void who_is_too_busy_has_to_wait_and_is_told(void **state)
     uint64_t busy = busy_microseconds() - before;
     assert_int_equal(under.status, 0);
     assert_told(&under, "cpu", true, "cpu=0.1 was hit: it had to wait");
-    /* Each period in which it was stopped let it run for 10 ms, and what the kernel rounds up by. */
+    /* A period in which it was stopped let it run for 10 ms, and what the kernel rounds by. */
     uint64_t periods = under.told[0].times + 2;
     if (busy > periods * 20000)
         fail_msg("busy for %lu us, throttled in %lu periods", (unsigned long)busy,

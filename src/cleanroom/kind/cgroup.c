@@ -105,6 +105,7 @@ static pnx_status create_at_top(const struct pnx__cgroup_place *place, const cha
 
 static pnx_status find_place(const char *name, struct pnx__cgroup_place *ret, pnx_error *err)
 {
+    ret->own_dir[0] = ret->mount[0] = '\0';
     if (!*name || *name == '.' || strchr(name, '/') || strlen(name) > NAME_MAX)
         return pnx_fail(err, PNX_EINVAL, "'%s' is not a name for a cgroup", name);
     return pnx__cgroup_find_place(ret, err);

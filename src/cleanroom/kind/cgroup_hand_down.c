@@ -61,8 +61,8 @@ static bool control(const char *dir, char sign, unsigned controllers)
 
 /*
  * The kernel refuses memory to those beneath a cgroup that is lived in, but not pids and cpu, which
- * can be of single threads: then what is made beneath it can hold no process at all. The root, which
- * has no type, is an exception.
+ * can be of single threads: then what is made beneath it can hold no process at all. The root,
+ * which has no type, is an exception.
  */
 static bool is_lived_in(const char *dir)
 {
@@ -182,10 +182,11 @@ static bool find_in(char *path, const char *wanted, unsigned depth)
         if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
             continue;
         found = strcmp(entry->d_name, wanted) == 0;
-        if (found || snprintf(path + length, PATH_MAX - length, "/%s", entry->d_name) >=
-                         (int)(PATH_MAX - length))
-            path[length] = '\0';
-        else if (!(found = find_in(path, wanted, depth + 1)))
+        if (found)
+            break;
+        int needed = snprintf(path + length, PATH_MAX - length, "/%s", entry->d_name);
+        found = needed < (int)(PATH_MAX - length) && find_in(path, wanted, depth + 1);
+        if (!found)
             path[length] = '\0';
     }
     if (dir)

@@ -5,7 +5,6 @@
 #include "kind/outcome.h"
 #include "kind/sys.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +40,12 @@ bool pnx__cgroup_read(int dir, const char *file, const char *key, uint64_t *ret)
     for (const char *line = text; line && *line; line = strchr(line, '\n')) {
         line += *line == '\n';
         bool is_it = length == 0 || (strncmp(line, key, length) == 0 && line[length] == ' ');
-        if (is_it && sscanf(line + length, "%" SCNu64, ret) == 1)
-            return true;
+        char *end;
+        uint64_t value = is_it ? strtoull(line + length, &end, 10) : 0;
+        if (!is_it || end == line + length)
+            continue;
+        *ret = value;
+        return true;
     }
     return false;
 }

@@ -46,7 +46,7 @@ static bool set(int dir, int controller, uint64_t limit)
         snprintf(text, sizeof text, "%" PRIu64, limit);
     if (!pnx__cgroup_write(dir, file_of[controller], text))
         return false;
-    /* Without swap accounting there is no such file, and nothing that could be swapped is counted. */
+    /* Without swap accounting there is no such file, and nobody counts what is swapped. */
     return controller != PNX__MEMORY || !has_file(dir, "memory.swap.max") ||
            pnx__cgroup_write(dir, "memory.swap.max", "0");
 }

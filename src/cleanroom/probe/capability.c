@@ -12,6 +12,7 @@ pnx_capability *pnx__probe_add(struct pnx__probe *probe, const char *name, const
     return capability;
 }
 
+static void say(char *buffer, size_t size, const char *format, va_list args) PNX_PRINTF(3, 0);
 static void say(char *buffer, size_t size, const char *format, va_list args)
 {
     pnx_error text = {0};

@@ -17,7 +17,7 @@ static bool answers(const char *path)
         errno = ENAMETOOLONG;
         return false;
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool can = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
     pnx__close(fd);

@@ -18,16 +18,13 @@
 
 static bool ask(int fd, enum proc_cn_mcast_op op)
 {
-    struct {
-        struct nlmsghdr header;
-        struct cn_msg message;
-        enum proc_cn_mcast_op op;
-    } __attribute__((packed, aligned(4))) request = {
-        .header = {.nlmsg_len = sizeof request, .nlmsg_type = NLMSG_DONE},
-        .message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = sizeof op},
-        .op = op,
-    };
-    return send(fd, &request, sizeof request, 0) == sizeof request;
+    struct cn_msg message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = sizeof op};
+    char request[NLMSG_SPACE(sizeof message + sizeof op)] = {0};
+    struct nlmsghdr header = {.nlmsg_len = sizeof request, .nlmsg_type = NLMSG_DONE};
+    memcpy(request, &header, sizeof header);
+    memcpy(request + NLMSG_HDRLEN, &message, sizeof message);
+    memcpy(request + NLMSG_HDRLEN + sizeof message, &op, sizeof op);
+    return send(fd, request, sizeof request, 0) == sizeof request;
 }
 
 /* The kernel answers at once with an event that says nothing but whether we may; among others. */
