@@ -4,8 +4,8 @@
  * while it is idle and nobody looks, whatever is overtaken, given up or canceled; and of those who
  * begin after a waiter came to the head at most BOUND overtake it.
  *
- * What happens with the lock held is one step. Without it: a look at the gate, the count of those who
- * overtake, the claim of the entry, its return, and the look at the gate after it.
+ * What happens with the lock held is one step. Without it: a look at the gate, the count of those
+ * who overtake, the claim of the entry, its return, and the look at the gate after it.
  */
 
 #define USERS 3

@@ -7,8 +7,9 @@
  *
  * The recipes span what wins on real loads: frequency with a small window (loops, scans), with a
  * medium one (databases), with a wide one (recency), two thresholds of S3-FIFO (web, file systems),
- * pure recency (CLOCK), and age alone (FIFO: what is used twice, and never again). The lead of 1 in "window 1 %" keeps a loop that is larger than the
- * cache from replacing one part of itself by another: lirs-loop at 512 36 → 50 % of at most 50.5.
+ * pure recency (CLOCK), and age alone (FIFO: what is used twice, and never again). The lead of 1 in
+ * "window 1 %" keeps a loop that is larger than the cache from replacing one part of itself by
+ * another: lirs-loop at 512 36 → 50 % of at most 50.5.
  *
  * How it was tuned: the recipes and numbers below were chosen by the mean gap to OPT over cpp,
  * multi1, multi2, sprite, web07, libcachesim, corda, gcc and oltp at three sizes each. With 6
@@ -42,9 +43,9 @@ static const pnx__recipe recipes[RECIPES] = {
 /* A recipe must lead by half a percent of the requests, and by one standard deviation of a count.
  * */
 #define MARGIN_SHARE 200
-/* A change that follows the last one within twice the history doubles the lead that the next one needs,
- * up to so many times: loads that go to and fro have now this recipe ahead and now that, and each
- * change costs what the other one has collected. */
+/* Going back within twice the history to the recipe before doubles the lead that the next change
+ * needs, up to so many times: loads that go to and fro have now this recipe ahead and now that, and
+ * each change costs what the other one has collected. */
 #define UNREST_MAX 3
 /* How often the recipes are compared, in sampled requests. */
 #define COMPARE_EVERY 16

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Loading anew, in the background, what is still answered: a flight that a worker flies, unless a load
- * needs it before. */
+/* Loading anew, in the background, what is still answered: a flight that a worker flies, unless a
+ * load needs it before. */
 #include "cache/flight.h"
 
 #include <patinox/guard.h>

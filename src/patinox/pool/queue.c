@@ -163,8 +163,8 @@ void pnx__pool_serve(pnx_pool *pool, pnx__pool_after *after)
  * Overtaking pays where a lease is held for less than it takes to wake its next holder: some 5 us
  * for a futex wake, up to 50 us under load. With longer holds strict order costs nothing (measured:
  * 93 against 97 us per lease at 100 us hold) and has the shortest tail. The average is of samples
- * clipped to twice the limit, so that one holder that lost its CPU does not turn it; the first one is
- * believed at once, so that a pool of long leases is strict from its first return on.
+ * clipped to twice the limit, so that one holder that lost its CPU does not turn it; the first one
+ * is believed at once, so that a pool of long leases is strict from its first return on.
  */
 #define HOLD_LIMIT PNX_US(20)
 
