@@ -192,7 +192,8 @@ static void adapts(void **state)
 /*
  * Each key comes twice, 30 keys apart. S3-FIFO may settle in two ways: a window as wide as the
  * cache, where every second use hits, or a narrow one that misses them all, behind a main queue
- * that is kept full by what comes back from the ghost. The shadow is in the first; the cache must follow.
+ * that is kept full by what comes back from the ghost. The shadow is in the first; the cache must
+ * follow.
  */
 static void the_split_of_the_shadow_is_followed(void **state)
 {
