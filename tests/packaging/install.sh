@@ -54,4 +54,24 @@ for header in "$SOURCE"/include/*/*.h; do
     check "installs $name" cmp "$header" "$(find root -path "*/include/$name")"
 done
 
+for page in "$SOURCE"/docs/man/*.[15]; do
+    name=${page##*/}
+    check "installs the page $name" \
+        grep -q . "$(find root -path "*/man${name##*.}/$name*" | head -n 1)"
+done
+
+for manager in system user; do
+    unit=$(find root -path "*/systemd/$manager/cleanroom-reap.service")
+    tool=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$unit")
+    check "installs units of the $manager manager that run the tool" test -x "root$tool" -a \
+        -e "${unit%.service}.timer"
+done
+
+tool=$(find root -path '*/bin/cleanroom')
+check "finds its helpers where they are installed" \
+    bash -c '"$1" completion bash | grep -q -- --timeout' -- "$tool"
+check "runs itself from there" \
+    bash -c 'CLEANROOM_STATE_DIR=$PWD/state "$1" run --each - --quiet <<<"echo each" | grep -qx each' \
+    -- "$tool"
+
 finish
