@@ -349,12 +349,9 @@ pnx_status config_read(const char *text, size_t size, const char *services, FILE
     char *options = NULL;
     size_t options_size = 0;
     struct reader reader = {.services = services, .err = err};
-    if (size > CONFIG_SIZE_MAX)
-        return pnx_fail(err, PNX_EINVAL, "1:1: it is too long for a configuration");
-    if (memchr(text, '\0', size))
-        return pnx_fail(err, PNX_EINVAL, "1:1: it is no text: there is a NUL in it");
-    if (is_empty(text, size))
-        return PNX_OK;
+    pnx_status text_status = config_check_text(text, size, err);
+    if (text_status != PNX_OK || is_empty(text, size))
+        return text_status;
     reader.options = open_memstream(&options, &options_size);
     struct fy_document *document = reader.options ? parse(text, size, err) : NULL;
     pnx_status status = document ? read_root(&reader, fy_document_root(document)) : PNX_EINVAL;

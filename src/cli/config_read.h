@@ -18,4 +18,7 @@
 PNX_MUST_CHECK pnx_status config_read(const char *text, size_t size, const char *services,
                                       FILE *out, pnx_error *err);
 
+/** PNX_EINVAL: it is not what may be given to the parser; the error is as that of config_read. */
+PNX_MUST_CHECK pnx_status config_check_text(const char *text, size_t size, pnx_error *err);
+
 #endif

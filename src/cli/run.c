@@ -218,7 +218,7 @@ int cli_run(int argc, char **argv)
             },
     };
     int status;
-    if (add_configuration(&argc, &argv, &status) &&
+    if (add_configuration(&argc, &argv, &options, &status) &&
         parse_run_options(argc, argv, &options, &status))
         status = options.each ? run_each(argc, argv) : run_with(&options);
     forget_run_options(&options);

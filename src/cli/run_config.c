@@ -101,7 +101,7 @@ static bool merge(int *argc, char ***argv, char *text, size_t size,
     return true;
 }
 
-bool add_configuration(int *argc, char ***argv, int *ret_status)
+bool add_configuration(int *argc, char ***argv, struct run_options *ret, int *ret_status)
 {
     struct run_outline outline;
     size_t size;
@@ -111,5 +111,9 @@ bool add_configuration(int *argc, char ***argv, int *ret_status)
     if (outline.no_config || outline.help || (found && access(FOUND, F_OK) != 0))
         return true;
     char *text = ask(found ? FOUND : outline.config, found, &size);
-    return text && merge(argc, argv, text, size, &outline);
+    ret->said = text;
+    if (!text || !merge(argc, argv, text, size, &outline))
+        return false;
+    ret->merged = *argv;
+    return true;
 }

@@ -381,4 +381,6 @@ void forget_run_options(struct run_options *of)
     for (size_t i = 0; i < of->report_count; i++)
         free((char *)of->report_paths[i]);
     of->report_count = 0;
+    free(of->merged);
+    free(of->said);
 }

@@ -37,6 +37,8 @@ struct run_options {
         const char *name, *value;
     } passed[PASSED_MAX];
     size_t passed_count;
+    /* From a configuration file: what it said, and all words that were read; or NULL. */
+    char *said, **merged;
     const char *const *command; /* NULL-terminated */
 };
 
@@ -45,9 +47,9 @@ extern const char run_usage[];
 
 /**
  * Puts what a configuration file says before the options that were given, and its command where
- * none was given; run_config.c. False: `*ret_status` is what to exit with.
+ * none was given; run_config.c. What `*argv` is then belongs to `ret`. False: `*ret_status` is what to exit with.
  */
-bool add_configuration(int *argc, char ***argv, int *ret_status);
+bool add_configuration(int *argc, char ***argv, struct run_options *ret, int *ret_status);
 /** What can be told of the options without reading them: which of some are there. */
 struct run_outline {
     const char *config; /* NULL: it is not given */

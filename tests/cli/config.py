@@ -97,6 +97,8 @@ def mistakes_are_told_with_their_place():
         ("timout: 3s\n", "1:1: there is no key 'timout'; do you mean 'timeout'?"),
         ("name: x\nwatching: y\n", "2:1: there is no key 'watching'; "),
         ("name: x\nname: y\n", "2:1: duplicate key"),
+        ("name: x\n%YAML 1.2\n", "2:1: directives of YAML are not taken"),
+        ("name: x\nwatch: \x07\n", "2:8: it is no text in UTF-8"),
         ("- a\n- b\n", "1:1: a configuration is a list of 'key: value'"),
         ("name: {a: b}\n", "1:1: name must be a text"),
         ("watch: [a, [b]]\n", "watch must be a text"),
