@@ -73,7 +73,7 @@ static const char *services_of(const char *path, char *buffer, size_t size)
     char *slash = strrchr(own, '/');
     if (!slash || (size_t)(own + sizeof own - slash) < sizeof "/cleanroom-services")
         return NULL;
-    strcpy(slash, "/cleanroom-services");
+    memcpy(slash, "/cleanroom-services", sizeof "/cleanroom-services");
     if (access(own, X_OK) != 0 || snprintf(buffer, size, "--services=%s", path) >= (int)size)
         return NULL;
     return buffer;

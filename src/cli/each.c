@@ -70,7 +70,7 @@ static bool left_something(const struct each *each)
 
 static int run(struct each *each)
 {
-    FILE *files[REPORTS_MAX];
+    FILE *files[REPORTS_MAX] = {NULL};
     pnx_error err = {0};
     if (!open_reports(each->options, files))
         return EXIT_CLEANROOM;

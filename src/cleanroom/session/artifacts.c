@@ -79,12 +79,11 @@ static pnx_status note(pnx_session *session, pnx_error *err)
     if (!session->ledger)
         return PNX_OK;
     pnx_status status = pnx__ledger_note(session->ledger, "artifacts", session->artifacts, err);
-    char *globs =
-        session->save ? pnx__words_encode((const char *const *)session->save) : strdup("");
-    if (status == PNX_OK && !globs)
-        status = pnx_fail(err, PNX_ENOMEM, "no memory for a session");
-    if (status == PNX_OK && *globs)
-        status = pnx__ledger_note(session->ledger, "save", globs, err);
+    if (status != PNX_OK || !session->save)
+        return status;
+    char *globs = pnx__words_encode((const char *const *)session->save);
+    status = globs ? pnx__ledger_note(session->ledger, "save", globs, err)
+                   : pnx_fail(err, PNX_ENOMEM, "no memory for a session");
     free(globs);
     return status;
 }
@@ -339,15 +338,16 @@ static void visit(struct saving *saving, int dir, const char *name, size_t lengt
 {
     const pnx_session *session = saving->session;
     struct stat about;
-    if (length + strlen(name) + 2 > sizeof saving->path) {
+    size_t name_length = strlen(name);
+    if (length + name_length + 2 > sizeof saving->path) {
         tell(saving, 0, "its path is too long");
         return;
     }
-    strcpy(saving->path + length, name);
+    memcpy(saving->path + length, name, name_length + 1);
     if (fstatat(dir, name, &about, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     if (S_ISDIR(about.st_mode))
-        descend(saving, dir, name, strlen(saving->path), depth);
+        descend(saving, dir, name, length + name_length, depth);
     else if (!is_wanted(saving) || ((session->config.isolate & PNX_ISOLATE_TMP) &&
                                     pnx_isolate_made(session->dir_path, saving->path)))
         return;
