@@ -11,6 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* So often those that live there are moved, while they fork. */
+#define ROUNDS 10
+
 unsigned pnx__cgroup_controllers(const pnx_limits *limits)
 {
     unsigned controllers = 0;
@@ -91,18 +94,32 @@ static bool name_supervisor(const char *dir, const char *name, char *ret, size_t
 }
 
 struct move {
-    int procs; /* of where they go; -1: only looks */
+    int procs;        /* of where they go; -1: only looks */
+    const char *name; /* of what is made */
     bool failed;
 };
 
-/* Ours are this process and its children; those of others are not ours to move. */
+/* Ours are this process, its children, and who was told in its arguments what all this is for, as
+ * the reaper of a session is; those of others are not ours to move. */
+static bool is_ours(pid_t pid, pid_t parent, const char *name)
+{
+    static const char prefix[] = "cleanroom-";
+    char command[512];
+    if (pid == getpid() || parent == getpid())
+        return true;
+    if (strncmp(name, prefix, strlen(prefix)) == 0)
+        name += strlen(prefix);
+    pnx__proc_command(pid, command, sizeof command);
+    return strstr(command, name) != NULL;
+}
+
 static void move_one(pid_t pid, void *context)
 {
     struct move *move = context;
     struct pnx__proc_stat stat;
     if (!pnx__proc_stat(pid, &stat))
         return; /* it has ended */
-    bool ours = pid == getpid() || stat.parent == getpid();
+    bool ours = is_ours(pid, stat.parent, move->name);
     if (move->procs >= 0)
         ours = ours && (dprintf(move->procs, "%d", (int)pid) > 0 || errno == ESRCH);
     if (!ours)
@@ -110,9 +127,9 @@ static void move_one(pid_t pid, void *context)
 }
 
 /* False: not all that live in `from` are ours, or could be moved. `to` -1: only looks. */
-static bool move_all(int from, int to)
+static bool move_all(int from, int to, const char *name)
 {
-    struct move move = {.procs = -1};
+    struct move move = {.procs = -1, .name = name};
     int list = openat(from, "cgroup.procs", O_RDONLY | O_CLOEXEC);
     if (to >= 0)
         move.procs = openat(to, "cgroup.procs", O_WRONLY | O_CLOEXEC);
@@ -128,13 +145,16 @@ bool pnx__cgroup_move_out(const char *dir, const char *name)
 {
     char path[PATH_MAX];
     int from = open_dir(dir);
-    bool moved = from >= 0 && name_supervisor(dir, name, path, sizeof path) && move_all(from, -1) &&
-                 mkdir(path, 0755) == 0;
+    bool moved = from >= 0 && name_supervisor(dir, name, path, sizeof path) &&
+                 move_all(from, -1, name) && mkdir(path, 0755) == 0;
     if (moved) {
         int to = open_dir(path);
-        moved = to >= 0 && move_all(from, to);
+        moved = to >= 0;
+        /* One that forks just now is met in the next round. */
+        for (int round = 0; moved && round < ROUNDS && (round == 0 || is_lived_in(dir)); round++)
+            moved = move_all(from, to, name);
         if (!moved && to >= 0)
-            (void)move_all(to, from);
+            (void)move_all(to, from, name);
         pnx__close(to);
         if (!moved)
             (void)rmdir(path);
@@ -159,7 +179,7 @@ bool pnx__cgroup_move_back(const char *dir, const char *name, pnx_error *err)
         if (lists(dir, "cgroup.subtree_control", all & 1u << i))
             (void)control(dir, '-', 1u << i);
     int from = open_dir(path), to = open_dir(dir);
-    bool moved = from >= 0 && to >= 0 && move_all(from, to) && rmdir(path) == 0;
+    bool moved = from >= 0 && to >= 0 && move_all(from, to, name) && rmdir(path) == 0;
     if (!moved)
         pnx_fail(err, PNX_EFAILED, "cannot leave cgroup %s: %m", path);
     pnx__close(from);
