@@ -23,8 +23,8 @@ bool pnx__cgroup_hand_down(const char *dir, unsigned controllers);
 
 /**
  * Moves this process, its children, and whoever has `name` (or what follows "cleanroom-" in it)
- * among its arguments from the cgroup `dir` into `dir`/`name`.supervisor. False: somebody else lives
- * in there too, or it is not allowed; everything is as before.
+ * among its arguments from the cgroup `dir` into `dir`/`name`.supervisor. False: somebody else
+ * lives in there too, or it is not allowed; everything is as before.
  */
 bool pnx__cgroup_move_out(const char *dir, const char *name);
 /** The way back: nothing is handed down any more, which would bar it; then removes that cgroup. */
