@@ -496,7 +496,6 @@ static int report_on_root_process(const char *place, const char *program, int re
              program);
     if (setgid(65534) != 0 || setuid(65534) != 0)
         return 77;
-    use_own_state();
     pnx_session_config config = {.parent = place, .owns_children = true, .grace = PNX_MS(10)};
     pnx_session *session;
     if (pnx_session_open(&config, &session, NULL) != PNX_OK)
@@ -530,6 +529,10 @@ static void who_may_not_be_signalled_is_told_without_waiting(void **state)
     const char *program = in(*state, "program");
     copy_as_setuid_root(program);
     assert_int_equal(chmod(*state, 0777), 0);
+    char own_state[64], command[128];
+    snprintf(own_state, sizeof own_state, "%s", getenv("CLEANROOM_STATE_DIR"));
+    use_own_state(); /* what is still there is remembered */
+    assert_int_equal(chown(getenv("CLEANROOM_STATE_DIR"), 65534, 65534), 0);
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
@@ -540,6 +543,9 @@ static void who_may_not_be_signalled_is_told_without_waiting(void **state)
     bool known = read(ends[0], &root, sizeof root) == sizeof root;
     close(ends[0]);
     int status = status_of_child(child);
+    snprintf(command, sizeof command, "rm -r %s", getenv("CLEANROOM_STATE_DIR"));
+    assert_int_equal(shell(command), 0);
+    setenv("CLEANROOM_STATE_DIR", own_state, 1);
     assert_int_equal(unlink(program), 0);
     assert_true(known);
     assert_int_equal(kill(root, SIGKILL), 0);
