@@ -11,7 +11,8 @@ SECONDS ?= 60
 PREFIX  ?=
 
 # A test build has every optional part.
-complete = -Dtests=enabled -Dprobes=enabled -Duv=enabled -Ddocker=enabled -Dreport=enabled -Dconfig=enabled
+complete = -Dtests=enabled -Dprobes=enabled -Duv=enabled -Ddocker=enabled -Dreport=enabled \
+           -Dconfig=enabled
 test     = meson test --print-errorlogs
 # Sanitizers slow the programs down, not what the packaging and the models say.
 sanitized_test = $(test) --setup sanitizer --no-suite packaging --no-suite model

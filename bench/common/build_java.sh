@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # build_java.sh JAVAC JAVA NAME JARS OUTPUT SOURCE...: compiles a peer that is written in Java, and
-# writes a program that runs it. Its class is named like the first SOURCE; the first of the JARS (with
-# colons between them) tells the version of the peer, by its other name with a number; it is shown as
-# NAME.
+# writes a program that runs it. Its class is named like the first SOURCE; the first of the JARS
+# (with colons between them) tells the version of the peer, by its other name with a number; it is
+# shown as NAME.
 
 set -eu
 

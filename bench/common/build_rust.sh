@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# build_rust.sh CARGO CRATES MANIFEST OUTPUT: builds the library from the crates in the directory CRATES,
-# without network. Cargo writes its lock file and everything else next to MANIFEST.
+# build_rust.sh CARGO CRATES MANIFEST OUTPUT: builds the library from the crates in the directory
+# CRATES, without network. Cargo writes its lock file and everything else next to MANIFEST.
 
 set -eu
 

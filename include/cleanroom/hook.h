@@ -10,20 +10,20 @@
  * attempts. It runs with PATH and HOME of whoever registered it and the variables that were given,
  * and with nothing else.
  *
- * **How often it runs.** One pnx_thing runs its hook until it succeeds once, and never again. Across
- * crashes a hook runs at least once: a cleaner that is killed after the command has ended, and
- * before that was written down, leaves a hook that the next one runs again. One that is killed while
- * the command runs leaves that running; where there are cgroups, the next one ends it first. It
- * never runs more than once in a cleaning up unless it fails and has attempts left. Write hooks that
- * may run twice (`dropdb --if-exists`).
+ * **How often it runs.** One pnx_thing runs its hook until it succeeds once, and never again.
+ * Across crashes a hook runs at least once: a cleaner that is killed after the command has ended,
+ * and before that was written down, leaves a hook that the next one runs again. One that is killed
+ * while the command runs leaves that running; where there are cgroups, the next one ends it first.
+ * It never runs more than once in a cleaning up unless it fails and has attempts left. Write hooks
+ * that may run twice (`dropdb --if-exists`).
  *
  * It has a session, a process group and, where one can be made, a cgroup of its own, no input, and
  * is killed with all that it started when its time is over; what it started and left is killed when
  * it ends. It has succeeded when it exits with 0.
  *
  * **As whom.** As the user who registered it, without supplementary groups. Only root can run what
- * another user registered. A name is as trustworthy as where it was read: who runs hooks from a file
- * of another user must first check that pnx_hook_user is that user.
+ * another user registered. A name is as trustworthy as where it was read: who runs hooks from a
+ * file of another user must first check that pnx_hook_user is that user.
  *
  * Not promised: without a cgroup, what leaves its process group is not found.
  */

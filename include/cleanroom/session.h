@@ -11,9 +11,9 @@
  *     pnx_status clean = pnx_session_close(session, &report, err);
  *     pnx_session_free(session);
  *
- * Order of the clean-up: hooks (on_exit), processes (asked by SIGTERM, killed after the grace), then what else the
- * command left (mounts, block devices, network things, IPC objects), the directory, the cgroup;
- * each seen to be gone before the next begins.
+ * Order of the clean-up: hooks (on_exit), processes (asked by SIGTERM, killed after the grace),
+ * then what else the command left (mounts, block devices, network things, IPC objects), the
+ * directory, the cgroup; each seen to be gone before the next begins.
  *
  * Tiers: at 3, as root, every fork on the machine is followed, and who makes what where things
  * outlive their makers: what belongs to the command is known whatever it does. At 1 the command's

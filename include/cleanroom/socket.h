@@ -19,12 +19,12 @@
  *
  * The identity of the last two is inode and cookie of the socket; the kernel gives no other socket
  * the same cookie until it boots again. Several may share one name. They go with the processes that
- * hold them, so there is nothing to remove and nothing to guard. Only the sockets of our own network
- * namespace are seen.
+ * hold them, so there is nothing to remove and nothing to guard. Only the sockets of our own
+ * network namespace are seen.
  *
  * A listing does not say who holds a socket: for that all descriptors of all processes have to be
- * looked at, which costs a hundred times as much. It gives the inode of the socket by which that can
- * be found.
+ * looked at, which costs a hundred times as much. It gives the inode of the socket by which that
+ * can be found.
  */
 #ifndef CLEANROOM_SOCKET_H
 #define CLEANROOM_SOCKET_H
@@ -38,9 +38,9 @@ extern "C" {
 
 /**
  * Makes a socket of this type (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET; | SOCK_NONBLOCK) and binds
- * it to `path`, which is absolute, free, and at most 107 bytes long. The file is for its owner alone
- * (mode 0600, less the umask). `*ret_fd` is close-on-exec and the caller's, who may pass NULL for
- * none. The caller owns `*ret`: pnx_thing_remove and pnx_thing_free, or a guard.
+ * it to `path`, which is absolute, free, and at most 107 bytes long. The file is for its owner
+ * alone (mode 0600, less the umask). `*ret_fd` is close-on-exec and the caller's, who may pass NULL
+ * for none. The caller owns `*ret`: pnx_thing_remove and pnx_thing_free, or a guard.
  * PNX_EINVAL (path or type cannot be); PNX_EFAILED: errno says why, EEXIST: the path is taken, and
  * the keeper was told nothing; PNX_ENOMEM; what the keeper answers. Nothing exists after a failure.
  */
@@ -59,8 +59,8 @@ typedef struct pnx_socket_owner {
 
 /**
  * Finds who holds these sockets, in one pass over the descriptors of all processes that we may look
- * into, until all are found or `deadline` (CLOCK_MONOTONIC) is reached. Sorts them by inode. Returns
- * how many were found.
+ * into, until all are found or `deadline` (CLOCK_MONOTONIC) is reached. Sorts them by inode.
+ * Returns how many were found.
  */
 PNX_API size_t pnx_socket_owners(pnx_socket_owner *sockets, size_t count, pnx_time deadline);
 /** The same in one process: how many of those without an owner it holds. They must be sorted. */

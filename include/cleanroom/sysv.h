@@ -33,9 +33,9 @@ extern "C" {
  * Makes a segment of `size` bytes, for its owner alone (mode 0600). `key` IPC_PRIVATE: a random
  * one. `*ret_id` (may be NULL) is for shmat(2). The caller owns `*ret`: pnx_thing_remove and
  * pnx_thing_free, or a guard.
- * PNX_EINVAL (the size cannot be); PNX_ELIMIT: one of the system's limits, see ipcs -l; PNX_EFAILED:
- * errno says why, EEXIST: the key is taken, and the keeper was told nothing; PNX_EUNSUPPORTED;
- * PNX_ENOMEM; what the keeper answers. Nothing exists after a failure.
+ * PNX_EINVAL (the size cannot be); PNX_ELIMIT: one of the system's limits, see ipcs -l;
+ * PNX_EFAILED: errno says why, EEXIST: the key is taken, and the keeper was told nothing;
+ * PNX_EUNSUPPORTED; PNX_ENOMEM; what the keeper answers. Nothing exists after a failure.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_sysv_shm_create(key_t key, size_t size,
                                                       const pnx_keeper *keeper, pnx_thing **ret,

@@ -47,7 +47,8 @@ extern const char run_usage[];
 
 /**
  * Puts what a configuration file says before the options that were given, and its command where
- * none was given; run_config.c. What `*argv` is then belongs to `ret`. False: `*ret_status` is what to exit with.
+ * none was given; run_config.c. What `*argv` is then belongs to `ret`. False: `*ret_status` is what
+ * to exit with.
  */
 bool add_configuration(int *argc, char ***argv, struct run_options *ret, int *ret_status);
 /** What can be told of the options without reading them: which of some are there. */

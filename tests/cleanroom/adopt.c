@@ -212,7 +212,8 @@ struct made {
     pid_t member;
 };
 
-/* A process in a cgroup that ignores SIGTERM; whoever made both is gone. False: none can be made. */
+/* A process in a cgroup that ignores SIGTERM; who made both is gone. False: no cgroup
+ * can be made. */
 static bool make_cgroup(const char *name, bool with_member, struct made *ret)
 {
     static struct made *shared;

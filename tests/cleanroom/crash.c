@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SIGKILL at every step: the supervisor, its reaper, or both are killed before or after a system
- * call of the supervisor, from its first to its last. Afterwards nothing of the session is left, and
- * the neighbours are.
+ * call of the supervisor, from its first to its last. Afterwards nothing of the session is left,
+ * and the neighbours are.
  *
  * The points are taken with a stride that depends on PNX_TEST_EFFORT, from a random one on;
  * `make soak` takes all of them.
@@ -38,8 +38,8 @@ static void write_text(const char *path, const char *text)
     close(fd);
 }
 
-/* A daemon, one without a cookie, a file, a shared memory object. At tier 0 nothing leads from a dead
- * supervisor to the one without a cookie. */
+/* A daemon, one without a cookie, a file, a shared memory object. At tier 0 nothing leads from a
+ * dead supervisor to the one without a cookie. */
 static void supervise(void *context)
 {
     char script[512], procs[160];

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-/* libfyaml 0.7 forgets a buffer on the way out of some mistakes; its user is a program that ends. */
+/* libfyaml 0.7 forgets a buffer on the way out of some mistakes; its user is a program that
+ * ends. */
 const char *__lsan_default_suppressions(void); /* NOLINT(bugprone-reserved-identifier) */
 const char *__lsan_default_suppressions(void)  /* NOLINT(bugprone-reserved-identifier) */
 {

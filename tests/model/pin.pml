@@ -5,8 +5,8 @@
  *
  * A reader writes the entry's number into its pin, then looks at the slot again; the fence between
  * the two is the writer's: the pin lies in the reader's store buffer until that is emptied, by
- * itself at any time, or by the writer's barrier. Letting go is the same the other way round: the pin is
- * cleared, then the state is looked at.
+ * itself at any time, or by the writer's barrier. Letting go is the same the other way round: the
+ * pin is cleared, then the state is looked at.
  */
 
 #define READERS 2

@@ -71,7 +71,7 @@ tool=$(find root -path '*/bin/cleanroom')
 check "finds its helpers where they are installed" \
     bash -c '"$1" completion bash | grep -q -- --timeout' -- "$tool"
 check "runs itself from there" \
-    bash -c 'CLEANROOM_STATE_DIR=$PWD/state "$1" run --each - --quiet <<<"echo each" | grep -qx each' \
-    -- "$tool"
+    env CLEANROOM_STATE_DIR="$PWD/state" \
+    bash -c '"$1" run --each - --quiet <<<"echo each" | grep -qx each' -- "$tool"
 
 finish

@@ -15,7 +15,10 @@ struct pnx_cgroup {
     char text[];
 };
 
-/** `name` beneath `parent`, which /proc/…/cgroup calls `hierarchy`; nothing is open. NULL: memory. */
+/**
+ * `name` beneath `parent`, which /proc/…/cgroup calls `parent_hierarchy`; nothing is open.
+ * NULL: memory.
+ */
 pnx_cgroup *pnx__cgroup_allocate(const char *parent, const char *parent_hierarchy,
                                  const char *name);
 /** Opens it in its parent, which is open. False: errno. */

@@ -3,7 +3,7 @@
  * @file hook.h
  * A hook as its name says it, taken apart.
  *
- *     hook1 SESSION/NUMBER user=U:G priority=high timeout=30000 retries=0 dir=/x env=A=b… -- sh -c …
+ *     hook1 SESSION/NUMBER user=U:G priority=high timeout=9000 retries=0 dir=/x env=A=b… -- sh -c …
  *
  * Words are separated by one blank; in a word all bytes but printable ASCII, and '%', are written
  * as "%" and two hexadecimal digits.

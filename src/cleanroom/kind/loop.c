@@ -198,7 +198,8 @@ static pnx_status remove_loop(const char *name, const char *identity, pnx_time d
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-/* Until it is written down the kernel clears it when our descriptor goes, whatever becomes of us. */
+/* Until it is written down the kernel clears it when our descriptor goes, whatever becomes of
+ * us. */
 static pnx_status configure(int fd, int backing, const char *path, unsigned flags, pnx_error *err)
 {
     struct loop_config config = {.fd = (uint32_t)backing};

@@ -257,7 +257,7 @@ struct making {
     int number; /* errno, or 0 */
 };
 
-/* On a thread of its own: a new namespace is the thread's, and goes with it unless it is mounted. */
+/* On a thread of its own: a new namespace is the thread's, and goes with it unless mounted. */
 static void *make_and_mount(void *context)
 {
     struct making *making = context;

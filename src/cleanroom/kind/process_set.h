@@ -21,7 +21,7 @@
 
 #include "kind/procfs.h"
 
-/** What a reaper calls itself. One of a session within ours goes by itself when its work is done. */
+/** What a reaper calls itself. One of a session within ours goes by itself when it is done. */
 #define PNX__REAPER_NAME "cleanroom-reap"
 
 /** One process that was left behind. */

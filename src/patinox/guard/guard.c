@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the guard macros call: reserve → arm → drop, take or close. Drop allocates nothing, takes no
- * lock and cannot fail (tests/guard/drop.c); in a fork child it does what the kind says about forks.
+ * lock and cannot fail (tests/guard/drop.c); in a fork child it does what the kind says about
+ * forks.
  */
 #include "registry/resource.h"
 

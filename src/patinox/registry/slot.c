@@ -64,8 +64,8 @@ static void slot_loosen(struct pnx_registry *registry, pnx__slot *slot)
     registry->depot_loose = slot;
 }
 
-/* What was spilled is loose from here on. Depot lock held: nobody else takes from that stack, and it
- * is taken as a whole, so that a push cannot mistake an old first link for the same one. */
+/* What was spilled is loose from here on. Depot lock held: nobody else takes from that stack, and
+ * it is taken as a whole, so that a push cannot mistake an old first link for the same one. */
 static void take_spilled(struct pnx_registry *registry)
 {
     if (PNX_LIKELY(atomic_load_explicit(&registry->spilled, memory_order_relaxed) == NULL))
