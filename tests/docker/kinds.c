@@ -504,7 +504,7 @@ static pnx_status bind_id(void *context, uint64_t token, const char *id, pnx_err
     assert_int_equal(token, 4711);
     assert_true(there_is(PNX_VOLUME, id));
     snprintf(book->id, sizeof book->id, "%s", id);
-    strcat(book->lines, "bind\n");
+    snprintf(book->lines + strlen(book->lines), 100, "bind\n");
     return PNX_OK;
 }
 

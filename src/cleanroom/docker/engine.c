@@ -326,8 +326,9 @@ static void shorten(char *text)
         head--;
     while (is_inside_character(text[tail]))
         tail++;
-    memcpy(text + head, " ... ", 5);
     memmove(text + head + 5, text + tail, length - tail + 1);
+    for (size_t i = 0; i < 5; i++)
+        text[head + i] = " ... "[i];
 }
 
 pnx_status pnx__docker_refused(const struct pnx__docker_exchange *exchange, pnx_error *err)

@@ -153,8 +153,8 @@ static void split_name(const char *name, char *ret_repository, size_t size, cons
 static pnx_status import(pnx_engine *engine, const struct pnx__image *image,
                          struct progress *progress, const struct pnx__limit *limit, pnx_error *err)
 {
-    char *path;
-    int fd;
+    char *path = NULL;
+    int fd = -1;
     pnx_status status = pnx__docker_tar_open(image->from, limit, &fd, err);
     if (status != PNX_OK)
         return status;
@@ -174,8 +174,8 @@ static pnx_status import(pnx_engine *engine, const struct pnx__image *image,
 static pnx_status build(pnx_engine *engine, const struct pnx__image *image,
                         struct progress *progress, const struct pnx__limit *limit, pnx_error *err)
 {
-    char *path;
-    int fd;
+    char *path = NULL;
+    int fd = -1;
     pnx_status status = pnx__docker_tar_open(image->from, limit, &fd, err);
     if (status != PNX_OK)
         return status;
@@ -191,7 +191,7 @@ static pnx_status build(pnx_engine *engine, const struct pnx__image *image,
 static pnx_status commit(pnx_engine *engine, const struct pnx__image *image,
                          struct progress *progress, const struct pnx__limit *limit, pnx_error *err)
 {
-    char repository[256], *path;
+    char repository[256], *path = NULL;
     const char *tag;
     json_t *answer = NULL, *changes = all_changes(image);
     split_name(image->name, repository, sizeof repository, &tag);
@@ -245,7 +245,7 @@ pnx_status pnx_engine_tag(pnx_engine *engine, const char *image, const char *nam
                           const pnx_call *call, pnx_error *err)
 {
     struct pnx__limit limit = pnx__docker_limit_of(engine, call);
-    char repository[256], *path;
+    char repository[256], *path = NULL;
     const char *tag;
     split_name(name, repository, sizeof repository, &tag);
     pnx_status status =
@@ -262,7 +262,7 @@ pnx_status pnx_engine_pull(pnx_engine *engine, const char *image, const pnx_call
 {
     struct pnx__limit limit = pnx__docker_limit_of(engine, call);
     struct progress progress = {0};
-    char repository[256], *path;
+    char repository[256], *path = NULL;
     const char *tag;
     split_name(image, repository, sizeof repository, &tag);
     pnx_status status =

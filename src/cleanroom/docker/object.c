@@ -100,7 +100,7 @@ static const char *name_of(pnx_object_type type, const json_t *about)
 pnx_status pnx__docker_object_of(pnx_engine *engine, pnx_object_type type, const char *session,
                                  const json_t *about, pnx_object **ret, pnx_error *err)
 {
-    pnx_object *object;
+    pnx_object *object = NULL;
     const json_t *labels = pnx__docker_labels_of(type, about);
     const char *mark = pnx__docker_json_text(labels, PNX_LABEL_ID), *id = id_of(type, about);
     if (!*id || strcmp(pnx__docker_json_text(labels, PNX_LABEL_SESSION), session) != 0)
@@ -109,7 +109,7 @@ pnx_status pnx__docker_object_of(pnx_engine *engine, pnx_object_type type, const
     pnx_status status = pnx__docker_object_make(
         engine, type, name_of(type, about),
         pnx__docker_keep_of(pnx__docker_json_text(labels, PNX_LABEL_KEEP)), &object, err);
-    if (status != PNX_OK)
+    if (!object)
         return status;
     snprintf(object->mark, sizeof object->mark, "%s", strlen(mark) == 36 ? mark : "");
     snprintf(object->session, sizeof object->session, "%s", session);
@@ -127,7 +127,7 @@ pnx_status pnx__docker_object_of(pnx_engine *engine, pnx_object_type type, const
 pnx_status pnx_object_adopt(pnx_engine *engine, pnx_object_type type, const char *id,
                             const pnx_call *call, pnx_object **ret, pnx_error *err)
 {
-    json_t *about;
+    json_t *about = NULL;
     pnx_status status = pnx_engine_inspect(engine, type, id, call, &about, err);
     if (status != PNX_OK)
         return status;

@@ -168,7 +168,7 @@ pnx_status pnx__docker_tar_write(const char *from, bool itself, const struct pnx
                                  int *ret_fd, pnx_error *err)
 {
     char path[PATH_MAX];
-    int fd;
+    int fd = -1;
     if (!*from || snprintf(path, sizeof path, "%s", from) >= (int)sizeof path)
         return pnx_fail(err, PNX_EINVAL, "'%.120s' is no path", from);
     size_t length = strlen(path);
@@ -223,7 +223,7 @@ pnx_status pnx__docker_tar_open(const char *from, const struct pnx__limit *limit
 pnx_status pnx__docker_tar_one(const char *name, unsigned mode, const void *data, size_t size,
                                int *ret_fd, pnx_error *err)
 {
-    int fd;
+    int fd = -1;
     pnx_status status = pnx__docker_scratch(&fd, err);
     if (status != PNX_OK)
         return status;
