@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /** Fails with the text of the error unless `status` is PNX_OK. */
@@ -73,15 +74,22 @@ static inline void remove_files_in(int dir_fd)
     closedir(dir);
 }
 
-/** Nothing of a session may be left; reports are. False: something is. */
+/** Nothing of a session may be left, once its reaper is done; reports are. False: something is. */
 static inline bool drop_own_state(void)
 {
     int state = open(getenv("CLEANROOM_STATE_DIR"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    pnx_time deadline = in_seconds(20);
+    bool clean = false;
+    while (!clean && pnx_monotonic_now() < deadline) { /* nobody tells when a reaper is done */
+        clean = unlinkat(state, "sessions", AT_REMOVEDIR) == 0 || errno == ENOENT;
+        struct timespec moment = {.tv_nsec = 2000000};
+        if (!clean)
+            nanosleep(&moment, NULL);
+    }
     int reports = openat(state, "reports", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (reports >= 0)
         remove_files_in(reports);
     unlinkat(state, "reports", AT_REMOVEDIR);
-    bool clean = unlinkat(state, "sessions", AT_REMOVEDIR) == 0 || errno == ENOENT;
     close(state);
     return rmdir(getenv("CLEANROOM_STATE_DIR")) == 0 && clean;
 }
