@@ -332,8 +332,8 @@ static void a_thing_runs_its_hook_once(void **state)
     pnx_outcome outcome = {0};
     assert_ok(pnx_hook_create(&(pnx_hook){.line = text}, session, 1, &keeper, &thing, &err), &err);
     assert_string_equal(told.events, "ib");
-    char identity[PNX_ID_TEXT_SIZE + 2] = "";
-    strcat(pnx_id_format(session, identity), "/1");
+    char id[PNX_ID_TEXT_SIZE], identity[PNX_ID_TEXT_SIZE + 2];
+    snprintf(identity, sizeof identity, "%s/1", pnx_id_format(session, id));
     assert_string_equal(told.identity, identity);
     assert_int_equal(lines_in(count), 0);
     assert_ok(pnx_thing_remove(thing, in_seconds(20), &outcome, &err), &err);

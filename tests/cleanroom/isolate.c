@@ -93,7 +93,7 @@ static void run_here(struct script *script)
     if (script->status != PNX_OK)
         return;
     if (pnx_process_wait(&process, in_seconds(20), &script->ended) != PNX_OK)
-        strcpy(script->error, "it did not end");
+        snprintf(script->error, sizeof script->error, "it did not end");
     pnx_process_close(&process);
 }
 

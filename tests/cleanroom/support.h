@@ -59,7 +59,7 @@ static inline bool exists(const char *path)
 static inline void use_own_state(void)
 {
     static char path[] = "/tmp/cleanroom-state-XXXXXX";
-    strcpy(path + sizeof path - 7, "XXXXXX");
+    memcpy(path + sizeof path - sizeof "XXXXXX", "XXXXXX", sizeof "XXXXXX");
     if (!mkdtemp(path) || setenv("CLEANROOM_STATE_DIR", path, 1) != 0)
         abort();
 }

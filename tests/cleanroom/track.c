@@ -115,7 +115,7 @@ static void records_lie_across_reads(void **state)
     enum { COUNT = 20000 };
     char *bytes = malloc(COUNT * 32), *at = bytes;
     for (int i = 0; i < COUNT; i++)
-        at += sprintf(at, "c/dev/shm/name-%d", i) + 1;
+        at += snprintf(at, 32, "c/dev/shm/name-%d", i) + 1;
     struct pnx__evidence evidence = evidence_of(bytes, (size_t)(at - bytes));
     free(bytes);
     char name[64];

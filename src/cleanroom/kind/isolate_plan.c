@@ -110,7 +110,7 @@ static void alias(const char *path, bool has_var_tmp, struct pnx__isolate_alias 
     for (; (rest = strchr(rest, '/')) && length + 4 < sizeof ret->target; rest++)
         length = (size_t)(stpcpy(ret->target + length, length ? "/.." : "..") - ret->target);
     if (length == 0)
-        strcpy(ret->target, ".");
+        memcpy(ret->target, ".", sizeof ".");
 }
 
 /* PARENT/NAME with the links in PARENT resolved: NAME itself may be gone, or renamed, by now. */

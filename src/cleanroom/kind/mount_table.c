@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kind/mount_table.h"
 
+#include "kind/hash.h"
 #include "kind/mount_sys.h"
 #include "kind/procfs.h"
 
@@ -52,12 +53,10 @@ void pnx__mounts_set_unique(int answer)
     atomic_store_explicit(&way, known, memory_order_relaxed);
 }
 
-/* FNV-1a: texts of any length in an identity; nobody gains by a collision that takes such work. */
+/* Texts of any length in an identity; nobody gains by a collision that takes such work. */
 static uint64_t hash(uint64_t seed, const char *text)
 {
-    for (; *text; text++)
-        seed = (seed ^ (unsigned char)*text) * 0x100000001b3u;
-    return (seed ^ '\n') * 0x100000001b3u;
+    return pnx__hash_number(pnx__hash_text(seed, text), '\n');
 }
 
 void pnx__mount_identity(const struct pnx__mount *mount, char ret[PNX__MOUNT_IDENTITY_MAX])
@@ -66,7 +65,7 @@ void pnx__mount_identity(const struct pnx__mount *mount, char ret[PNX__MOUNT_IDE
         snprintf(ret, PNX__MOUNT_IDENTITY_MAX, "u%llx", (unsigned long long)mount->unique);
         return;
     }
-    uint64_t what = hash(hash(0xcbf29ce484222325u, mount->type), mount->source);
+    uint64_t what = hash(hash(PNX__HASH_START, mount->type), mount->source);
     snprintf(ret, PNX__MOUNT_IDENTITY_MAX, "m%x.%x:%x.%llx", mount->id, mount->major, mount->minor,
              (unsigned long long)what);
 }

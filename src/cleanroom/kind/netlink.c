@@ -81,20 +81,12 @@ uint64_t pnx__netlink_namespace(int fd)
 
 enum reading { MORE, DONE, ENOUGH, WRONG };
 
-/* NLMSG_NEXT without its cast, of which compilers cannot know that it keeps the alignment. */
-static const struct nlmsghdr *next(const struct nlmsghdr *message, size_t *left)
-{
-    size_t length = NLMSG_ALIGN(message->nlmsg_len);
-    *left = length < *left ? *left - length : 0;
-    return (const void *)((const char *)message + length);
-}
-
 /* One datagram of the answer. */
 static enum reading read_messages(const char *buffer, size_t length, pnx__netlink_visit_fn visit,
                                   void *context, bool dump)
 {
     for (const struct nlmsghdr *message = (const void *)buffer; NLMSG_OK(message, length);
-         message = next(message, &length)) {
+         message = pnx__netlink_next(message, &length)) {
         if (message->nlmsg_type == NLMSG_DONE)
             return DONE;
         if (message->nlmsg_type == NLMSG_ERROR) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/** @file netlink.h  As much of rtnetlink(7) as links need. Nothing here allocates. */
+/** @file netlink.h  As much of netlink(7) as is needed. Nothing here allocates. */
 #ifndef CLEANROOM_KIND_NETLINK_H
 #define CLEANROOM_KIND_NETLINK_H
 
@@ -10,6 +10,17 @@
 #include <stdint.h>
 
 #define PNX__NETLINK_REQUEST 1024
+
+/**
+ * NLMSG_NEXT without its cast, of which compilers cannot know that it keeps the alignment, and with
+ * a length that does not wrap around where the last message is not padded.
+ */
+static inline const struct nlmsghdr *pnx__netlink_next(const struct nlmsghdr *message, size_t *left)
+{
+    size_t length = NLMSG_ALIGN(message->nlmsg_len);
+    *left = length < *left ? *left - length : 0;
+    return (const void *)((const char *)message + length);
+}
 
 /** A request that is being put together. */
 struct pnx__netlink_request {

@@ -63,7 +63,7 @@ static void add_command(const pnx_session *session, pnx_session_report *report)
     if (!session->collected)
         outcome = (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "still there after SIGKILL"};
     else if (session->timed_out)
-        strcpy(outcome.reason, "timed out");
+        snprintf(outcome.reason, sizeof outcome.reason, "timed out");
     add(report, (pnx_session_resource){
                     .kind = "process",
                     .origin = PNX_ORIGIN_MADE,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/before.h"
 
+#include "kind/hash.h"
 #include "kind/sys.h"
 #include "kind/thing.h"
 
@@ -32,19 +33,10 @@ bool pnx__before_covers(const pnx_thing_kind *kind)
     }
 }
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv */
-static uint64_t add_to_hash(uint64_t hash, const char *text)
-{
-    do
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    while (*text++);
-    return hash;
-}
-
 static uint64_t hash_of(const pnx_thing_kind *kind, const char *name, const char *identity)
 {
-    uint64_t hash = (14695981039346656037u ^ kind->code) * 1099511628211u;
-    return add_to_hash(add_to_hash(hash, name), identity);
+    uint64_t hash = pnx__hash_text(pnx__hash_number(PNX__HASH_START, kind->code), name);
+    return pnx__hash_text(pnx__hash_number(hash, '\0'), identity);
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */

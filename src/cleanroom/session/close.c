@@ -3,6 +3,7 @@
 
 #include "kind/sys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -48,7 +49,7 @@ static bool is_kept(const pnx_session *session)
 static void keep(pnx_outcome *outcome)
 {
     outcome->fate = PNX_FATE_KEPT;
-    strcpy(outcome->reason, "kept, as asked");
+    snprintf(outcome->reason, sizeof outcome->reason, "kept, as asked");
 }
 
 /* Processes go all the same; the rest stays, and is told. */

@@ -7,6 +7,7 @@
 
 #include "kind/outcome.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,15 +62,14 @@ static const pnx_kind kind_job = {
 static struct job *job_of(const struct pnx__session_thing *thing)
 {
     struct job *job = calloc(1, sizeof *job);
-    if (!job || strlen(thing->name) >= sizeof job->name ||
-        strlen(thing->identity) >= sizeof job->identity) {
+    if (!job || snprintf(job->name, sizeof job->name, "%s", thing->name) >= (int)sizeof job->name ||
+        snprintf(job->identity, sizeof job->identity, "%s", thing->identity) >=
+            (int)sizeof job->identity) {
         free(job);
         return NULL;
     }
     job->kind = thing->kind;
     job->intended = thing->intended;
-    strcpy(job->name, thing->name);
-    strcpy(job->identity, thing->identity);
     return job;
 }
 
@@ -103,7 +103,8 @@ static bool sweep_order(pnx_session *session, pnx_registry *registry, unsigned o
             continue;
         if (status == PNX_ETIMEOUT) { /* it may still be written to, and is given up with its job */
             thing->outcome.fate = PNX_FATE_STUCK;
-            strcpy(thing->outcome.reason, "its removal does not come to an end");
+            snprintf(thing->outcome.reason, sizeof thing->outcome.reason,
+                     "its removal does not come to an end");
             thing->hangs = true;
             clean = false;
             continue;

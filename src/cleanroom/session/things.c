@@ -192,8 +192,8 @@ void pnx__session_judge_intents(pnx_session *session)
             continue;
         }
         thing->outcome.fate = PNX_FATE_FOREIGN;
-        strcpy(thing->outcome.reason,
-               "it was about to be made; who made what has this name now is not known");
+        snprintf(thing->outcome.reason, sizeof thing->outcome.reason,
+                 "it was about to be made; who made what has this name now is not known");
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/watch.h"
 
+#include "kind/hash.h"
 #include "kind/sys.h"
 
 #include <dirent.h>
@@ -33,13 +34,9 @@ struct walk {
     char path[4096];
 };
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv */
 static uint64_t hash_of(const char *path, uint64_t inode)
 {
-    uint64_t hash = (14695981039346656037u ^ inode) * 1099511628211u;
-    for (; *path; path++)
-        hash = (hash ^ (unsigned char)*path) * 1099511628211u;
-    return hash;
+    return pnx__hash_text(pnx__hash_number(PNX__HASH_START, inode), path);
 }
 
 static int compare(const void *a, const void *b)

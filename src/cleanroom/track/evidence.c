@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "track/evidence.h"
 
+#include "kind/hash.h"
 #include "kind/sys.h"
 
 #include <stdio.h>
@@ -20,12 +21,10 @@ static bool is_same_sort(char a, char b)
     return (a | 0x20) == (b | 0x20);
 }
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv */
 static size_t hash_of(char what, const char *text)
 {
-    uint64_t hash = (14695981039346656037u ^ (unsigned char)(what | 0x20)) * 1099511628211u;
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    uint64_t hash = pnx__hash_number(PNX__HASH_START, (unsigned char)(what | 0x20));
+    hash = pnx__hash_text(hash, text);
     return (size_t)(hash ^ hash >> 32);
 }
 

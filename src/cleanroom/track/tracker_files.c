@@ -105,7 +105,7 @@ static const char *name_of(const struct events *events, const struct file_handle
         if (info->hdr.len == 0)
             return NULL;
         if (info->hdr.info_type == FAN_EVENT_INFO_TYPE_DFID_NAME) {
-            *ret_handle = (const struct file_handle *)info->handle;
+            *ret_handle = (const void *)info->handle; /* after 12 bytes: aligned */
             return (const char *)(*ret_handle)->f_handle + (*ret_handle)->handle_bytes;
         }
         at += info->hdr.len;

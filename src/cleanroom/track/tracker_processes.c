@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "track/tracker_internal.h"
 
+#include "kind/netlink.h"
 #include "kind/sys.h"
 
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
-#include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,24 +14,23 @@
 #define RECEIVE_BUFFER (16 << 20)
 
 /* struct proc_input of <linux/cn_proc.h> since 6.6: older headers lack it. */
-struct listen_message {
-    struct nlmsghdr header;
-    struct cn_msg message;
+struct listen {
     uint32_t operation;
     uint32_t events;
-} __attribute__((packed));
+};
 
+/* The first `payload` bytes of the operation and its events. */
 static ssize_t send_listen(int fd, size_t payload)
 {
-    struct listen_message listen = {
-        .header = {.nlmsg_type = NLMSG_DONE},
-        .message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = (uint16_t)payload},
-        .operation = PROC_CN_MCAST_LISTEN,
-        .events = PROC_EVENT_FORK,
-    };
-    size_t size = offsetof(struct listen_message, operation) + payload;
-    listen.header.nlmsg_len = (uint32_t)size;
-    return send(fd, &listen, size, 0);
+    struct listen listen = {.operation = PROC_CN_MCAST_LISTEN, .events = PROC_EVENT_FORK};
+    struct cn_msg message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = (uint16_t)payload};
+    char request[NLMSG_LENGTH(sizeof message + sizeof listen)] = {0};
+    size_t size = NLMSG_LENGTH(sizeof message + payload);
+    struct nlmsghdr header = {.nlmsg_len = (uint32_t)size, .nlmsg_type = NLMSG_DONE};
+    memcpy(request, &header, sizeof header);
+    memcpy(request + NLMSG_HDRLEN, &message, sizeof message);
+    memcpy(request + NLMSG_HDRLEN + sizeof message, &listen, payload);
+    return send(fd, request, size, 0);
 }
 
 int pnx__tracker_open_processes(pnx_error *err)
@@ -120,9 +119,9 @@ void pnx__tracker_take_processes(struct pnx__tracker *tracker)
             return;
         if (from.nl_pid != 0) /* only the kernel's word counts */
             continue;
-        unsigned length = (unsigned)size;
-        for (struct nlmsghdr *at = (struct nlmsghdr *)buffer; NLMSG_OK(at, length);
-             at = NLMSG_NEXT(at, length))
-            take_message(tracker, at);
+        size_t left = (size_t)size;
+        for (const struct nlmsghdr *message = (const void *)buffer; NLMSG_OK(message, left);
+             message = pnx__netlink_next(message, &left))
+            take_message(tracker, message);
     }
 }
