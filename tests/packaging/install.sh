@@ -36,7 +36,7 @@ check "does not need the shared one then" \
     bash -c '! readelf -d static | grep -q "NEEDED.*patinox"'
 check "runs with the static library" answers ./static
 
-for library in patinox-test patinox-uv cleanroom; do
+for library in patinox-test patinox-uv cleanroom cleanroom-docker; do
     if [ -e "$PKG_CONFIG_PATH/$library.pc" ]; then
         flags --cflags --libs "$library"
         echo 'int main(void) { return 0; }' >empty.c
@@ -51,6 +51,7 @@ done
 for header in "$SOURCE"/include/*/*.h; do
     name=${header#"$SOURCE"/include/}
     [ "$name" = patinox/uv.h ] && [ ! -e "$PKG_CONFIG_PATH/patinox-uv.pc" ] && continue
+    [ "$name" = cleanroom/docker.h ] && [ ! -e "$PKG_CONFIG_PATH/cleanroom-docker.pc" ] && continue
     check "installs $name" cmp "$header" "$(find root -path "*/include/$name")"
 done
 
