@@ -30,8 +30,12 @@ build: ## builds the libraries, and the tool as build/cleanroom
 	@test -e build/build.ninja || tools/configure build
 	@ninja -C build
 
+# A shell in the clean room reads CMD, as it is: neither make nor a shell outside knows its TMPDIR.
+override export CMD := $(value CMD)
+
 run: build ## runs CMD in a clean room (CMD='…'; default: a messy example)
-	build/cleanroom run -- $(CMD)
+	@printf 'build/cleanroom run -- %s\n' "$$CMD"
+	@build/cleanroom run --name "$$(basename -- "$${CMD%% *}")" -- sh -c "$$CMD"
 
 test: ## runs all tests
 	@tools/setup build test

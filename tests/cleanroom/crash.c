@@ -47,7 +47,7 @@ static void supervise(void *context)
              "touch $TMPDIR/file; setsid sleep %s & (%s setsid sleep %s &) & "
              "%s wait $!",
              run_of.token, run_of.tier ? "env" : "env -i", run_of.token,
-             is_root() ? "echo x >/dev/shm/$(basename $TMPDIR)-left; " : "");
+             is_root() ? "echo x >/dev/shm/$(basename $TMPDIR)-$0; " : "");
     if (run_of.cgroup[0]) {
         snprintf(procs, sizeof procs, "%s/cgroup.procs", run_of.cgroup);
         write_text(procs, "0");
@@ -59,9 +59,10 @@ static void supervise(void *context)
     setenv("LSAN_OPTIONS", "detect_leaks=0", 1); /* it cannot look while somebody else traces */
     if (run_of.tier)
         execl(tool(), "cleanroom", "run", "--grace=0", "--tier", run_of.tier, "--", "sh", "-c",
-              script, NULL);
+              script, run_of.token, NULL);
     else
-        execl(tool(), "cleanroom", "run", "--grace=0", "--", "sh", "-c", script, NULL);
+        execl(tool(), "cleanroom", "run", "--grace=0", "--", "sh", "-c", script, run_of.token,
+              NULL);
     _exit(99);
 }
 
@@ -115,7 +116,7 @@ static bool has_shm_of_ours(void)
     bool found = false;
     while (dir && (entry = readdir(dir)))
         found = found || (strncmp(entry->d_name, "cleanroom-", 10) == 0 &&
-                          strstr(entry->d_name, "-left") != NULL);
+                          strstr(entry->d_name, run_of.token) != NULL);
     if (dir)
         closedir(dir);
     return found;
