@@ -475,7 +475,8 @@ def no_grace_kills_at_once():
 TRAPS = """
 import os, signal, sys
 names = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH"]
-tell = lambda number, frame: print(signal.Signals(number).name, flush=True)
+# Not by print, which cannot be entered again by a signal that comes while it prints.
+tell = lambda number, frame: os.write(1, signal.Signals(number).name.encode() + bytes([10]))
 for name in names:
     signal.signal(getattr(signal, "SIG" + name), tell)
 print("ready", flush=True)
@@ -511,9 +512,9 @@ def who_dies_of_a_forwarded_signal_is_cleaned_up_after():
 def a_second_interrupt_skips_the_grace_but_loses_nothing():
     with Place() as place:
         # The deaf daemon says when it was asked: then the clean-up is waiting for it.
-        deaf = "import signal, time, sys\n" \
-               "signal.signal(signal.SIGTERM, lambda n, f: print('asked', flush=True))\n" \
-               "print('ready', flush=True)\nwhile True: time.sleep(1000)"
+        deaf = "import os, signal, time\n" \
+               "signal.signal(signal.SIGTERM, lambda n, f: os.write(1, b'asked\\n'))\n" \
+               "os.write(1, b'ready\\n')\nwhile True: time.sleep(1000)"
         script = f"setsid {tool.PYTHON} -c \"$0\" & read x"
         for user in each_user(python=True):
             run = start(place, ["sh", "-c", script, deaf], ["--grace", "10m"], user=user)

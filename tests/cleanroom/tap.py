@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A few lines of TAP: tests are functions, run in the order in which they are written down."""
 
+import signal
 import sys
 import time
 import traceback
@@ -25,8 +26,18 @@ def wait_until(condition, what, seconds=20):
         time.sleep(0.002)
 
 
+def take_signals():
+    """As a command at a terminal does: below nohup and in the background some are ignored, which
+    every command of a test would inherit."""
+    for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL),
+                            (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def main(only, after=lambda: None):
     """Runs the tests, or those named; `after` each of them, however it ended."""
+    take_signals()
     tests = [t for t in TESTS if not only or t.__name__ in only]
     print(f"1..{len(tests)}")
     failed = 0

@@ -3,14 +3,13 @@
 
 import glob
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 
 import tool
-from tap import Skip, main, test
+from tap import Skip, main, test, wait_until
 from tool import Place, Run, each_user, need_root, start
 
 
@@ -105,10 +104,7 @@ def a_killed_supervisor_takes_the_namespace_with_it():
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert process.stdout.read() == ""  # nobody holds it any more
-            for label in os.listdir(place.tmp):  # and now for what a dead run leaves
-                shutil.rmtree(os.path.join(place.tmp, label))
-                for group in glob.glob(f"/sys/fs/cgroup/**/{label}", recursive=True):
-                    os.rmdir(group)
+            wait_until(lambda: not os.listdir(place.tmp), "the reaper to remove its directory")
 
 
 @test
