@@ -12,13 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 /* ---- process events -------------------------------------------------------------------------- */
 
-static bool ask(int fd, enum proc_cn_mcast_op op)
+static bool ask(int fd, enum proc_cn_mcast_op op, uint32_t number)
 {
-    struct cn_msg message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .len = sizeof op};
+    struct cn_msg message = {.id = {CN_IDX_PROC, CN_VAL_PROC}, .ack = number, .len = sizeof op};
     char request[NLMSG_SPACE(sizeof message + sizeof op)] = {0};
     struct nlmsghdr header = {.nlmsg_len = sizeof request, .nlmsg_type = NLMSG_DONE};
     memcpy(request, &header, sizeof header);
@@ -27,8 +28,12 @@ static bool ask(int fd, enum proc_cn_mcast_op op)
     return send(fd, request, sizeof request, 0) == sizeof request;
 }
 
-/* The kernel answers at once with an event that says nothing but whether we may; among others. */
-static bool is_acknowledged(int fd)
+/*
+ * The kernel answers at once with an event that says nothing but whether we may; among others. What
+ * it answers to one it tells all who listen, and in a pid namespace it does not answer at all: only
+ * the number of the question tells that the answer is not a neighbour's.
+ */
+static bool is_acknowledged(int fd, uint32_t number)
 {
     _Alignas(struct nlmsghdr) char buffer[1024];
     struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -41,7 +46,7 @@ static bool is_acknowledged(int fd)
         if (got < (ssize_t)needed)
             continue;
         memcpy(&event, message->data, sizeof event);
-        if (event.what != PROC_EVENT_NONE)
+        if (event.what != PROC_EVENT_NONE || message->ack != number + 1)
             continue;
         errno = (int)event.event_data.ack.err;
         return errno == 0;
@@ -52,15 +57,17 @@ static bool is_acknowledged(int fd)
 
 bool pnx__can_watch_processes(void)
 {
+    uint32_t number;
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR);
     struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
     bool can = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-               ask(fd, PROC_CN_MCAST_LISTEN) && is_acknowledged(fd);
-    int number = errno;
+               getrandom(&number, sizeof number, 0) == sizeof number &&
+               ask(fd, PROC_CN_MCAST_LISTEN, number) && is_acknowledged(fd, number);
+    int error = errno;
     if (can)
-        (void)ask(fd, PROC_CN_MCAST_IGNORE);
+        (void)ask(fd, PROC_CN_MCAST_IGNORE, number);
     pnx__close(fd);
-    errno = number;
+    errno = error;
     return can;
 }
 
