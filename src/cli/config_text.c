@@ -4,25 +4,7 @@
  * that are not UTF-8, and from some directives, which nobody needs here.
  */
 #include "config_read.h"
-
-/* The bytes of the character at `text`, of which `size` are there (RFC 3629); 0: it is none. */
-static size_t character(const unsigned char *text, size_t size)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-    if (length > size)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-                 (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return length > 1 && wrong ? 0 : length;
-}
+#include "utf8.h"
 
 static bool is_control(unsigned char byte)
 {
@@ -36,7 +18,7 @@ pnx_status config_check_text(const char *text, size_t size, pnx_error *err)
     if (size > CONFIG_SIZE_MAX)
         return pnx_fail(err, PNX_EINVAL, "1:1: it is too long for a configuration");
     while (at < end) {
-        size_t length = character(at, (size_t)(end - at));
+        size_t length = utf8_length(at, (size_t)(end - at));
         if (length == 0 || is_control(*at))
             return pnx_fail(err, PNX_EINVAL, "%u:%u: it is no text in UTF-8", line, column);
         if (column == 1 && *at == '%')

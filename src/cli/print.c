@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "utf8.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <time.h>
-
-/* The bytes of one UTF-8 character; 0: there is none here (RFC 3629). */
-static size_t character(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-                 (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return length > 1 && wrong ? 0 : length;
-}
 
 void print_json_string(FILE *out, const char *text)
 {
     putc('"', out);
     for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        size_t length = character(at);
+        size_t length = utf8_length(at, SIZE_MAX);
         if (length == 0)
             fprintf(out, "\\ufffd");
         else if (*at < 0x20)
@@ -42,7 +27,7 @@ void print_json_string(FILE *out, const char *text)
 void print_name(FILE *out, const char *text)
 {
     for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        size_t length = character(at);
+        size_t length = utf8_length(at, SIZE_MAX);
         bool plain = length > 1 || (length == 1 && *at >= 0x20 && *at != 0x7f);
         /* C1 controls are two bytes: c2 80 … c2 9f */
         if (plain && !(at[0] == 0xc2 && at[1] < 0xa0))

@@ -4,6 +4,7 @@
 #include "kind/cgroup_place.h"
 #include "kind/outcome.h"
 #include "kind/poll.h"
+#include "kind/spawn.h"
 #include "kind/sys.h"
 #include "kind/thing.h"
 
@@ -78,16 +79,7 @@ static pid_t start_by_fork(struct run *run, int cgroup_dir)
     pid_t pid = _Fork();
     if (pid == 0)
         become(run, cgroup_dir);
-    if (pid < 0)
-        return -1;
-    run->pidfd = pnx__pidfd_open(pid);
-    if (run->pidfd >= 0)
-        return pid;
-    int number = errno;
-    kill(pid, SIGKILL); /* our child, not waited for: the pid is still its own */
-    waitpid(pid, NULL, 0);
-    errno = number;
-    return -1;
+    return pnx__spawn_watch(pid, &run->pidfd);
 }
 
 static pid_t start_process(struct run *run)

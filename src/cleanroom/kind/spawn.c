@@ -53,14 +53,8 @@ static char **merge(const char *const *base, const char *const *set)
 
 /* ---- the child ------------------------------------------------------------------------------- */
 
-/* Where clone3(2) is missing or filtered: the child moves by itself, before it is executed. */
-static pid_t start_by_fork(struct pnx__plan *plan, int *ret_pidfd)
+pid_t pnx__spawn_watch(pid_t pid, int *ret_pidfd)
 {
-    pid_t pid = _Fork();
-    if (pid == 0) {
-        pnx__spawn_forget_handlers();
-        pnx__spawn_become(plan);
-    }
     if (pid < 0)
         return -1;
     *ret_pidfd = pnx__pidfd_open(pid);
@@ -71,6 +65,17 @@ static pid_t start_by_fork(struct pnx__plan *plan, int *ret_pidfd)
     waitpid(pid, NULL, 0);
     errno = number;
     return -1;
+}
+
+/* Where clone3(2) is missing or filtered: the child moves by itself, before it is executed. */
+static pid_t start_by_fork(struct pnx__plan *plan, int *ret_pidfd)
+{
+    pid_t pid = _Fork();
+    if (pid == 0) {
+        pnx__spawn_forget_handlers();
+        pnx__spawn_become(plan);
+    }
+    return pnx__spawn_watch(pid, ret_pidfd);
 }
 
 /*

@@ -44,6 +44,8 @@ struct pnx__told {
 
 /** In the child, all signals blocked. Async-signal-safe. */
 _Noreturn void pnx__spawn_become(struct pnx__plan *plan);
+/** In the parent: opens the pidfd of a child that was forked, or ends it again. -1: errno. */
+pid_t pnx__spawn_watch(pid_t pid, int *ret_pidfd);
 /** Handlers of ours must not run in the child once its mask is open. What is ignored stays so. */
 void pnx__spawn_forget_handlers(void);
 

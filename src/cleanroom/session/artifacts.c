@@ -88,18 +88,6 @@ static pnx_status note(pnx_session *session, pnx_error *err)
     return status;
 }
 
-static char **copy_list(const char *const *list)
-{
-    size_t count = 0;
-    while (list[count])
-        count++;
-    char **copy = calloc(count + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < count; i++)
-        if (!(copy[i] = strdup(list[i])))
-            break;
-    return copy;
-}
-
 pnx_status pnx__session_note_artifacts(pnx_session *session, pnx_error *err)
 {
     const char *dir = session->config.artifacts;
@@ -109,7 +97,7 @@ pnx_status pnx__session_note_artifacts(pnx_session *session, pnx_error *err)
     if (!dir)
         return PNX_OK;
     session->artifacts = absolute(dir);
-    session->save = save && *save ? copy_list(save) : NULL;
+    session->save = save && *save ? pnx__session_copy_list(save) : NULL;
     if (!session->artifacts || (save && *save && !session->save))
         return pnx_fail(err, PNX_ENOMEM, "no memory for a session");
     int fd = open_place(session->artifacts, err); /* told before anything is run */

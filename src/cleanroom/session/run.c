@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char **copy_list(const char *const *list)
+char **pnx__session_copy_list(const char *const *list)
 {
     size_t count = 0;
     while (list[count])
         count++;
     char **copy = calloc(count + 1, sizeof *copy);
     for (size_t i = 0; copy && i < count; i++)
-        copy[i] = strdup(list[i]);
+        if (!(copy[i] = strdup(list[i])))
+            break;
     return copy;
 }
 
@@ -84,7 +85,7 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
         return pnx_fail(err, PNX_EALREADY, "a session runs one command");
     if (!argv || !argv[0])
         return pnx_fail(err, PNX_EINVAL, "no command to run");
-    session->command = copy_list(argv);
+    session->command = pnx__session_copy_list(argv);
     if (!session->config.name)
         session->config.name = strdup(last_component(argv[0]));
 

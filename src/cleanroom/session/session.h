@@ -135,6 +135,10 @@ struct pnx_session {
     uint64_t rows_unlisted;
 };
 
+/* run.c */
+/** The caller's, of strdup each; where memory ran out, NULL or shorter. */
+char **pnx__session_copy_list(const char *const *list);
+
 /* signals.c */
 bool pnx__session_open_signals(pnx_session *session, pnx_error *err);
 /** Reads and handles what came. True: enough came that nobody should wait out of politeness. */
