@@ -17,6 +17,7 @@ enum { CONNECTIONS_MAX = 64, LINES_MAX = 512 };
 
 static struct {
     char directory[64], host[128];
+    bool running;
     int listener, stop;
     fake_serve serve;
     void *context;
@@ -185,12 +186,16 @@ const char *fake_start(fake_serve serve, void *context, bool all)
         listen(fake.listener, 16) != 0 ||
         pthread_create(&fake.acceptor, NULL, accept_all, NULL) != 0)
         abort();
+    fake.running = true;
     return fake.host;
 }
 
 void fake_stop(void)
 {
     uint64_t one = 1;
+    if (!fake.running)
+        return;
+    fake.running = false;
     if (write(fake.stop, &one, sizeof one) != sizeof one)
         abort();
     pthread_join(fake.acceptor, NULL);

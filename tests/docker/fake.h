@@ -20,7 +20,7 @@ typedef bool (*fake_serve)(const struct fake_request *request, void *context);
 
 /** Starts it; the host to be given to pnx_engine_open. It answers /_ping itself unless `all`. */
 const char *fake_start(fake_serve serve, void *context, bool all);
-/** Ends all connections, also those that hang. */
+/** Ends all connections, also those that hang; nothing if it does not run. */
 void fake_stop(void);
 /** Requests so far whose line begins with this. */
 unsigned fake_count(const char *beginning);

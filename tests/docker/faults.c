@@ -653,24 +653,34 @@ static void an_answer_alone_is_no_proof(void **state)
     close_fake(opened);
 }
 
+/* A test that has failed leaves it running. */
+static int stop_fake(void **state)
+{
+    (void)state;
+    fake_stop();
+    return 0;
+}
+
+#define TEST(function) cmocka_unit_test_teardown(function, stop_fake)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_fault_ends_in_a_clear_error),
-        cmocka_unit_test(http_statuses_are_told_apart),
-        cmocka_unit_test(nobody_who_listens_is_told_by_name),
-        cmocka_unit_test(what_is_no_engine_is_not_taken_for_one),
-        cmocka_unit_test(calls_are_canceled_from_another_thread),
-        cmocka_unit_test(a_deadline_that_is_over_asks_for_nothing),
-        cmocka_unit_test(versions_are_agreed_upon_and_once_again),
-        cmocka_unit_test(frames_that_are_broken_are_told),
-        cmocka_unit_test(events_that_are_broken_are_told),
-        cmocka_unit_test(connections_that_are_not_handed_over_are_told),
-        cmocka_unit_test(a_creation_whose_answer_is_lost_is_found_by_its_mark),
-        cmocka_unit_test(a_request_that_makes_something_is_never_sent_twice),
-        cmocka_unit_test(a_removal_that_goes_on_already_is_waited_for),
-        cmocka_unit_test(what_has_lost_our_labels_is_not_touched),
-        cmocka_unit_test(an_answer_alone_is_no_proof),
+        TEST(every_fault_ends_in_a_clear_error),
+        TEST(http_statuses_are_told_apart),
+        TEST(nobody_who_listens_is_told_by_name),
+        TEST(what_is_no_engine_is_not_taken_for_one),
+        TEST(calls_are_canceled_from_another_thread),
+        TEST(a_deadline_that_is_over_asks_for_nothing),
+        TEST(versions_are_agreed_upon_and_once_again),
+        TEST(frames_that_are_broken_are_told),
+        TEST(events_that_are_broken_are_told),
+        TEST(connections_that_are_not_handed_over_are_told),
+        TEST(a_creation_whose_answer_is_lost_is_found_by_its_mark),
+        TEST(a_request_that_makes_something_is_never_sent_twice),
+        TEST(a_removal_that_goes_on_already_is_waited_for),
+        TEST(what_has_lost_our_labels_is_not_touched),
+        TEST(an_answer_alone_is_no_proof),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

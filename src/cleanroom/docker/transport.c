@@ -6,6 +6,7 @@
  * used a line belongs to one thread.
  */
 #include "docker/engine.h"
+#include "docker/receive.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -19,8 +20,6 @@
 
 /* As many as threads that use one engine at a time without connecting anew each time. */
 #define IDLE_MAX 8
-/* Of an answer that tells a failure no more is read. */
-#define REFUSAL_MAX ((size_t)64 << 10)
 
 struct pnx__line {
     CURLM *multi;
@@ -188,98 +187,10 @@ static CURLcode set_request(struct pnx__line *line, const struct pnx__docker_exc
     return code;
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
-
-struct receiving {
-    struct pnx__docker_exchange *exchange;
-    CURL *easy;
-    size_t answer_max, room;
-    bool too_large, no_memory;
-};
-
-/* The value of a header of that name, without the space around it. */
-static bool header_is(const char *data, size_t size, const char *name, char *ret, size_t ret_size)
-{
-    size_t length = strlen(name);
-    if (size <= length || strncasecmp(data, name, length) != 0 || data[length] != ':')
-        return false;
-    data += length + 1;
-    size -= length + 1;
-    while (size && (*data == ' ' || *data == '\t'))
-        data++, size--;
-    while (size && strchr(" \t\r\n", data[size - 1]))
-        size--;
-    if (size >= ret_size)
-        size = ret_size - 1;
-    memcpy(ret, data, size);
-    ret[size] = '\0';
-    return true;
-}
-
-static size_t take_header(char *data, size_t one, size_t size, void *context)
-{
-    struct pnx__docker_exchange *exchange = ((struct receiving *)context)->exchange;
-    char value[96];
-    if (header_is(data, size, "Api-Version", exchange->api_version, sizeof exchange->api_version) ||
-        header_is(data, size, "Content-Type", exchange->content, sizeof exchange->content))
-        return one * size;
-    if (header_is(data, size, "Libpod-Api-Version", value, sizeof value) ||
-        (header_is(data, size, "Server", value, sizeof value) && strncmp(value, "Libpod", 6) == 0))
-        exchange->podman = true;
-    return one * size;
-}
-
-/* Memory grows by half, so that a large answer is copied a few times only. */
-static bool reserve(struct receiving *receiving, size_t wanted)
-{
-    if (wanted <= receiving->room)
-        return true;
-    size_t room = wanted + wanted / 2 + 256;
-    char *grown = realloc(receiving->exchange->answer, room);
-    if (!grown) {
-        receiving->no_memory = true;
-        return false;
-    }
-    receiving->exchange->answer = grown;
-    receiving->room = room;
-    return true;
-}
-
-static bool collect(struct receiving *receiving, const char *data, size_t size, size_t most)
-{
-    struct pnx__docker_exchange *exchange = receiving->exchange;
-    if (size > most - exchange->answer_size) {
-        receiving->too_large = true;
-        return false;
-    }
-    if (!reserve(receiving, exchange->answer_size + size + 1))
-        return false;
-    memcpy(exchange->answer + exchange->answer_size, data, size);
-    exchange->answer_size += size;
-    exchange->answer[exchange->answer_size] = '\0';
-    return true;
-}
-
-static size_t take_body(char *data, size_t one, size_t size, void *context)
-{
-    struct receiving *receiving = context;
-    struct pnx__docker_exchange *exchange = receiving->exchange;
-    long status = 0;
-    size *= one;
-    curl_easy_getinfo(receiving->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status >= 300) {
-        bool all = collect(receiving, data, size, REFUSAL_MAX);
-        exchange->stopped = !all && receiving->too_large;
-        return all ? size : 0;
-    }
-    if (!exchange->sink)
-        return collect(receiving, data, size, receiving->answer_max) ? size : 0;
-    exchange->stopped = !exchange->sink(data, size, exchange->context);
-    return exchange->stopped ? 0 : size;
-}
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static pnx_status explain(const struct pnx__line *line, const pnx_engine *engine,
-                          const struct receiving *receiving, CURLcode code, pnx_error *err)
+                          const struct pnx__receiving *receiving, CURLcode code, pnx_error *err)
 {
     const char *host = engine->at.host;
     if (receiving && receiving->no_memory)
@@ -415,18 +326,18 @@ pnx_status pnx__docker_transfer(pnx_engine *engine, struct pnx__docker_exchange 
     struct pnx__line *line = line_take(engine);
     if (!line)
         return pnx__docker_no_memory(err);
-    struct receiving receiving = {
+    struct pnx__receiving receiving = {
         .exchange = exchange, .easy = line->easy, .answer_max = engine->answer_max};
     struct sending sending = {0};
     struct curl_slist *headers = NULL;
     CURLcode code = set_common(line, engine, url);
     if (code == CURLE_OK)
         code = set_request(line, exchange, &sending, &headers);
-    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_HEADERFUNCTION, pnx__docker_take_header);
     SET(CURLOPT_HEADERDATA, &receiving);
-    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_WRITEFUNCTION, pnx__docker_take_body);
     SET(CURLOPT_WRITEDATA, &receiving);
-    bool ready = code == CURLE_OK && reserve(&receiving, 1);
+    bool ready = code == CURLE_OK && pnx__docker_receive_begin(&receiving);
     pnx_status status =
         ready ? run_in_multi(line, engine, limit, &code, err) : pnx__docker_no_memory(err);
     if (status == PNX_OK && code != CURLE_OK && !exchange->stopped)
