@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tests of src/cleanroom/probe. What the machine allows is asked of the kernel by other means. */
+#include "probe/probe.h"
 #include "support.h"
 
 #include <grp.h>
@@ -202,6 +203,32 @@ static void without_privileges_a_pid_namespace_makes_tier_2(void **state)
     assert_int_equal(status_of_child(pid), 0);
 }
 
+/* In a pid namespace the kernel answers nobody, but what it answers others is heard there, too. */
+static void what_a_neighbour_is_answered_is_not_ours(void **state)
+{
+    if (!is_root() || !pnx__can_watch_processes())
+        skip();
+    pid_t neighbour = fork();
+    while (neighbour == 0)
+        (void)pnx__can_watch_processes();
+    pid_t outer = fork();
+    if (outer == 0) {
+        if (unshare(CLONE_NEWPID) != 0)
+            _exit(77);
+        pid_t inner = fork();
+        for (int i = 0; inner == 0 && i < 3; i++)
+            if (pnx__can_watch_processes())
+                _exit(1);
+        _exit(inner == 0 ? 0 : status_of_child(inner));
+    }
+    int status = status_of_child(outer);
+    kill(neighbour, SIGKILL);
+    (void)waitpid(neighbour, NULL, 0);
+    if (status == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
 static void tiers_have_names(void **state)
 {
     for (unsigned tier = 0; tier <= 3; tier++) {
@@ -226,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_tier_that_is_required_is_had_or_nothing),
         cmocka_unit_test(tiers_follow_from_what_is_allowed),
         cmocka_unit_test(without_privileges_a_pid_namespace_makes_tier_2),
+        cmocka_unit_test(what_a_neighbour_is_answered_is_not_ours),
         cmocka_unit_test(tiers_have_names),
     };
     return cmocka_run_group_tests_name("capability", tests, NULL, NULL);
