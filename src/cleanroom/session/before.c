@@ -154,7 +154,7 @@ static bool load(struct pnx__before *before, int fd)
         header.count > MOST ||
         (uint64_t)stat.st_size != sizeof header + header.count * sizeof *before->hashes)
         return false;
-    before->hashes = malloc((header.count + 1) * sizeof *before->hashes);
+    before->hashes = calloc(header.count + 1, sizeof *before->hashes);
     if (!before->hashes || !read_all(fd, before->hashes, header.count * sizeof *before->hashes))
         return false;
     before->count = before->room = header.count;

@@ -311,8 +311,10 @@ static pnx_status make(pnx_session *session, pnx_error *err)
 pnx_status pnx__session_new(const pnx_session_config *config, pnx_session **ret, pnx_error *err)
 {
     pnx_session *session = calloc(1, sizeof *session);
-    if (!session)
-        return pnx_fail(err, PNX_ENOMEM, "no memory for a session");
+    if (!session) {
+        pnx_fail(err, PNX_ENOMEM, "no memory for a session");
+        return PNX_ENOMEM;
+    }
     session->owner = getpid();
     session->state_fd = session->record_fd = -1;
     session->signals[0] = session->signals[1] = -1;

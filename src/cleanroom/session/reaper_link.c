@@ -59,7 +59,7 @@ pnx_status pnx__reaper_start(struct pnx__reaper_link *link, const char *tool, pn
                              bool track, pnx_error *err)
 {
     int ends[2];
-    pid_t pid;
+    pid_t pid = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return pnx_fail(err, PNX_EFAILED, "cannot start the reaper: no sockets: %m");
     /* Onto itself, dup2(2) would leave it close-on-exec; and 3 may be our own end. */

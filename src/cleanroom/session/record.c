@@ -193,7 +193,7 @@ static pnx_status keeper_intend(void *context, const pnx_thing_kind *kind, const
     if (status == PNX_OK)
         status = pnx__ledger_intend(session->ledger, kind->code, name, kind->survives_reboot,
                                     &thing->resource, err);
-    if (status == PNX_OK) {
+    if (thing && status == PNX_OK) {
         thing->origin = PNX_ORIGIN_MADE;
         thing->ours = thing->intended = true;
         *ret_token = thing->resource;
@@ -221,7 +221,7 @@ static pnx_status keeper_bind(void *context, uint32_t token, const char *identit
     pnx_status status = copy && thing
                             ? pnx__ledger_bind(session->ledger, token, identity, false, err)
                             : pnx_fail(err, PNX_ENOMEM, "no memory for the session");
-    if (status == PNX_OK) {
+    if (thing && status == PNX_OK) {
         free(thing->identity);
         thing->identity = copy;
         thing->intended = false;

@@ -47,13 +47,12 @@ struct pnx__session_thing *pnx__session_add_thing(pnx_session *session, const pn
     return NULL;
 }
 
-/* The last one only. */
-void pnx__session_drop_thing(pnx_session *session, struct pnx__session_thing *thing)
+void pnx__session_drop_thing(pnx_session *session, struct pnx__session_thing *last)
 {
-    free(thing->name);
-    free(thing->identity);
-    free(thing->type);
-    free(thing->detail);
+    free(last->name);
+    free(last->identity);
+    free(last->type);
+    free(last->detail);
     session->thing_count--;
 }
 

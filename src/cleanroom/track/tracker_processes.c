@@ -106,7 +106,7 @@ void pnx__tracker_take_processes(struct pnx__tracker *tracker)
 {
     char buffer[8192] __attribute__((aligned(NLMSG_ALIGNTO)));
     for (;;) {
-        struct sockaddr_nl from;
+        struct sockaddr_nl from = {.nl_pid = UINT32_MAX}; /* nobody until it is told */
         socklen_t from_size = sizeof from;
         ssize_t size = recvfrom(tracker->processes, buffer, sizeof buffer, 0,
                                 (struct sockaddr *)&from, &from_size);
