@@ -483,7 +483,9 @@ static void who_is_not_privileged_unmounts_fuse_mounts_of_his_own(void **state)
     (void)state;
     expect_apart();
     const char *name = new_name();
-    if (access("/usr/bin/fusermount3", X_OK) != 0 || access("/dev/fuse", F_OK) != 0)
+    /* Without the list of mounts that once was a file, fusermount3 mounts, but unmounts nothing. */
+    if (access("/usr/bin/fusermount3", X_OK) != 0 || access("/dev/fuse", F_OK) != 0 ||
+        access("/etc/mtab", R_OK) != 0)
         skip();
     assert_int_equal(chown(name, NOBODY, NOBODY), 0);
     pid_t pid = fork();
