@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "proc.h"
 
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,11 +31,21 @@ static uint64_t busy_all(void)
            tick_ns();
 }
 
+static uint64_t of(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * NS_PER_US;
+}
+
+/* And of its children that it has waited for. */
 static uint64_t busy_self(void)
 {
     struct timespec used;
+    struct rusage children;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
+    if (getrusage(RUSAGE_CHILDREN, &children) != 0)
+        children = (struct rusage){0};
+    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec + of(children.ru_utime) +
+           of(children.ru_stime);
 }
 
 struct noise noise_now(void)

@@ -18,7 +18,7 @@
 struct noise {
     uint64_t time_ns;
     uint64_t busy_ns;     /**< all CPUs, for anybody, and what the host took from us */
-    uint64_t own_busy_ns; /**< all CPUs, for this process */
+    uint64_t own_busy_ns; /**< all CPUs, for this process and its dead children */
 };
 
 struct noise noise_now(void);
