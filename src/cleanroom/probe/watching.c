@@ -8,7 +8,6 @@
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/netlink.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
@@ -29,16 +28,15 @@ static bool ask(int fd, enum proc_cn_mcast_op op, uint32_t number)
 }
 
 /*
- * The kernel answers at once with an event that says nothing but whether we may; among others. What
- * it answers to one it tells all who listen, and in a pid namespace it does not answer at all: only
- * the number of the question tells that the answer is not a neighbour's.
+ * The kernel answers before send(2) returns, with an event that says nothing but whether we may;
+ * among others. What it answers to one it tells all who listen, and in a pid namespace it does not
+ * answer at all: only the number of the question tells that the answer is not a neighbour's.
  */
 static bool is_acknowledged(int fd, uint32_t number)
 {
     _Alignas(struct nlmsghdr) char buffer[1024];
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    for (int i = 0; i < 64 && poll(&ready, 1, 100) == 1; i++) {
-        ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    ssize_t got;
+    while ((got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT)) >= 0) {
         const struct nlmsghdr *header = (const void *)buffer;
         const struct cn_msg *message = NLMSG_DATA(header);
         struct proc_event event;
@@ -51,7 +49,7 @@ static bool is_acknowledged(int fd, uint32_t number)
         errno = (int)event.event_data.ack.err;
         return errno == 0;
     }
-    errno = ETIMEDOUT;
+    errno = EOPNOTSUPP;
     return false;
 }
 

@@ -3,6 +3,7 @@
 
 #include "kind/netlink.h"
 #include "kind/sys.h"
+#include "probe/probe.h"
 
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
@@ -33,8 +34,16 @@ static ssize_t send_listen(int fd, size_t payload)
     return send(fd, request, size, 0);
 }
 
+/*
+ * In a pid namespace we may listen, too, and hear what neighbours outside are told: of pids that
+ * mean other processes here. The kernel's own answer tells that they are meant for us.
+ */
 int pnx__tracker_open_processes(pnx_error *err)
 {
+    if (!pnx__can_watch_processes()) {
+        pnx_fail(err, PNX_EUNSUPPORTED, "cannot follow forks (process events connector): %m");
+        return -1;
+    }
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
     struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
