@@ -136,7 +136,8 @@ static bool is_clean(void)
         while (dir && (entry = readdir(dir)))
             if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
                 snprintf(cgroup, sizeof cgroup, "%.100s", entry->d_name);
-        closedir(dir);
+        if (dir)
+            closedir(dir);
     }
     bool shm = is_root() && has_shm_of_ours();
     snprintf(left, sizeof left,

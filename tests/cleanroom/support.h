@@ -71,13 +71,17 @@ static inline void remove_files_in(int dir_fd)
     while (dir && (entry = readdir(dir)))
         if (entry->d_name[0] != '.')
             unlinkat(dir_fd, entry->d_name, 0);
-    closedir(dir);
+    if (dir)
+        closedir(dir);
 }
 
 /** Nothing of a session may be left, once its reaper is done; reports are. False: something is. */
 static inline bool drop_own_state(void)
 {
-    int state = open(getenv("CLEANROOM_STATE_DIR"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *path = getenv("CLEANROOM_STATE_DIR");
+    if (!path)
+        abort();
+    int state = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     pnx_time deadline = in_seconds(20);
     bool clean = false;
     while (!clean && pnx_monotonic_now() < deadline) { /* nobody tells when a reaper is done */
@@ -91,7 +95,7 @@ static inline bool drop_own_state(void)
         remove_files_in(reports);
     unlinkat(state, "reports", AT_REMOVEDIR);
     close(state);
-    return rmdir(getenv("CLEANROOM_STATE_DIR")) == 0 && clean;
+    return rmdir(path) == 0 && clean;
 }
 
 /** Without directories that this user may not enter: there, no command is found to be missing. */
