@@ -382,8 +382,8 @@ static void its_ipc_is_its_own(void **state)
         succeeds(UNPRIVILEGED, PNX_ISOLATE_IPC, NULL, text);
     assert_int_equal(shmctl(id, IPC_RMID, NULL), 0);
     assert_int_equal(unlink(name), 0);
-    strcat(name, "-inside");
-    assert_false(exists(name));
+    snprintf(text, sizeof text, "%s-inside", name);
+    assert_false(exists(text));
     if (!privileged && !unprivileged)
         need(UNPRIVILEGED);
 }
