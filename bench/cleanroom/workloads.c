@@ -103,7 +103,7 @@ static uint64_t ended_at(int pidfd)
     return now_ns();
 }
 
-/* The command says who it is; its shell reads that itself, so that a pid namespace does not matter. */
+/* The command says who it is; its shell reads that itself: a pid namespace does not matter. */
 static void killed(const void *contender, double values[])
 {
     static const char *const sit[] = {
