@@ -64,19 +64,26 @@ void run_wait(pid_t pid)
 
 /* ---- the place ------------------------------------------------------------------------------- */
 
-static char place[64];
+static char place[64], files_place[64];
 static pid_t place_owner;
 
-static void remove_place(void)
+static void remove_places(void)
 {
     if (getpid() != place_owner)
         return;
     pid_t pid = fork();
     if (pid == 0) {
-        execlp("rm", "rm", "-rf", "--", place, (char *)NULL);
+        execlp("rm", "rm", "-rf", "--", place, files_place[0] ? files_place : NULL, (char *)NULL);
         _exit(127);
     }
     (void)waitpid(pid, NULL, 0);
+}
+
+static void make(char *ret, size_t size, const char *parent)
+{
+    snprintf(ret, size, "%s/bench-cleanroom-XXXXXX", parent);
+    if (mkdtemp(ret) == NULL)
+        bench_give_up("cannot make a directory in %s: %m", parent);
 }
 
 static void make_in_place(const char *name, const char *variable)
@@ -91,16 +98,22 @@ const char *run_place(void)
 {
     if (place[0])
         return place;
-    snprintf(place, sizeof place, "/var/tmp/bench-cleanroom-XXXXXX");
-    if (mkdtemp(place) == NULL)
-        bench_give_up("cannot make a directory in /var/tmp: %m");
+    make(place, sizeof place, "/var/tmp");
     place_owner = getpid();
-    atexit(remove_place);
+    atexit(remove_places);
     make_in_place("state", "CLEANROOM_STATE_DIR");
     make_in_place("tmp", "TMPDIR");
     if (chdir(place) != 0) /* where no .cleanroom.yaml is */
         bench_give_up("cannot go to %s: %m", place);
     return place;
+}
+
+const char *run_files_place(void)
+{
+    run_place();
+    if (!files_place[0])
+        make(files_place, sizeof files_place, "/dev/shm");
+    return files_place;
 }
 
 /* ---- things to clean up ---------------------------------------------------------------------- */

@@ -110,10 +110,12 @@ static uint64_t kill_group(unsigned count)
 
 static uint64_t remove_by_rm(void)
 {
-    static const char *const words[] = {"rm", "-rf", "files", NULL};
-    if (mkdir("files", 0700) != 0)
-        bench_give_up("cannot make a directory: %m");
-    run_fill("files");
+    char path[128];
+    const char *const words[] = {"rm", "-rf", path, NULL};
+    snprintf(path, sizeof path, "%s/files", run_files_place());
+    if (mkdir(path, 0700) != 0)
+        bench_give_up("cannot make %s: %m", path);
+    run_fill(path);
     const uint64_t began = now_ns();
     run_wait(run_start(words, nothing, -1));
     return now_ns() - began;

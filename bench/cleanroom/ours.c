@@ -95,7 +95,7 @@ static uint64_t remove_files(void)
 {
     pnx_error err = {0};
     pnx_tempdir *dir;
-    check(pnx_tempdir_create(run_place(), "files", &dir, &err), &err);
+    check(pnx_tempdir_create(run_files_place(), "files", &dir, &err), &err);
     run_fill(pnx_tempdir_path(dir));
     const uint64_t began = now_ns();
     check(pnx_tempdir_remove(dir, pnx_time_after(pnx_monotonic_now(), PNX_S(300)), &err), &err);

@@ -41,6 +41,11 @@ const char *run_tool(void);
 const char *run_self(void);
 /** A directory for all of this process, removed when it ends: state of sessions, TMPDIR. */
 const char *run_place(void);
+/**
+ * Another one, for many files: in memory, because an ext4 without a journal takes half a minute to
+ * make 100 000 files soon after as many were removed.
+ */
+const char *run_files_place(void);
 /** Executes words and then more words. The child's pid; `out` becomes its stdout, unless -1. */
 pid_t run_start(const char *const *words, const char *const *more, int out);
 /** Waits for a child, and gives up if it failed. */
