@@ -103,7 +103,7 @@ static uint64_t ended_at(int pidfd)
     return now_ns();
 }
 
-/* The command says who it is; its shell reads that itself: a pid namespace does not matter. */
+/* The shell of the command reads its own pid: as we know it, whatever namespace it is in. */
 static void killed(const void *contender, double values[])
 {
     static const char *const sit[] = {
