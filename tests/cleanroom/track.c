@@ -69,7 +69,7 @@ static void what_was_seen_is_read_back(void **state)
     assert_true(pnx__evidence_saw(&evidence, 'm', "u8001"));
     assert_true(pnx__evidence_saw(&evidence, 'w', "/dev/loop7"));
     assert_string_equal(evidence.lost, "");
-    assert_false(evidence.files);
+    assert_false(pnx__evidence_would_see(&evidence, "/tmp/file"));
     pnx__evidence_done(&evidence);
 }
 
@@ -104,9 +104,10 @@ static void a_record_without_its_end_does_not_count(void **state)
 
 static void what_was_missed_is_told(void **state)
 {
-    struct pnx__evidence evidence = EVIDENCE("=files\0+100\0!too much\0zunknown\0+101\0");
+    struct pnx__evidence evidence = EVIDENCE("p/tmp\0+100\0!too much\0zunknown\0+101\0");
     assert_string_equal(evidence.lost, "too much");
-    assert_true(evidence.files);
+    assert_true(pnx__evidence_saw(&evidence, 'p', "/tmp"));
+    assert_false(pnx__evidence_would_see(&evidence, "/tmp/file")); /* too much */
     assert_true(pnx__evidence_has(&evidence, 101));
     pnx__evidence_done(&evidence);
 }

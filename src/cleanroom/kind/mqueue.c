@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <cleanroom/mqueue.h>
 
+#include "kind/mqueue.h"
+
 #include "kind/inode.h"
 #include "kind/sys.h"
 #include "kind/thing.h"
@@ -32,7 +34,7 @@ static bool is_name(const char *name, pnx_error *err)
 /* ---- the file system of the queues ----------------------------------------------------------- */
 
 /* Of our own IPC namespace, mounted nowhere: nobody sees it, and it goes with the descriptor. */
-static int open_detached(void)
+int pnx__mqueue_open_dir(void)
 {
     int context = fsopen("mqueue", FSOPEN_CLOEXEC);
     if (context < 0)
@@ -63,7 +65,7 @@ static int open_mounted(void)
 /* `ret_sure`: it is that of our own IPC namespace, whatever is mounted where. */
 static int open_queues(bool *ret_sure, pnx_error *err)
 {
-    int dir = open_detached();
+    int dir = pnx__mqueue_open_dir();
     *ret_sure = dir >= 0;
     if (dir < 0)
         dir = open_mounted();

@@ -37,7 +37,7 @@ static bool is_a_neighbours(const pnx_session *session, const char *path, const 
     uid_t user = geteuid();
     if (user != 0 && stat->st_uid != user)
         return true;
-    return !named && session->evidence.files && !session->evidence.lost[0] &&
+    return !named && pnx__evidence_would_see(&session->evidence, path) &&
            !pnx__evidence_saw(&session->evidence, 'c', path);
 }
 

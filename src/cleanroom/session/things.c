@@ -4,8 +4,8 @@
  * and whose it is.
  *
  * New is what was not there before. It is the session's when something proves it: a member made it
- * (evidence; the creator that the kernel keeps of System V objects), or it lies in the session's
- * directory. What is new and not proved is told and left alone; and when all that happened was
+ * (evidence; the creator that the kernel keeps of System V objects), it lies in the session's
+ * directory, or its name has the session's id in it. What is new and not proved is told and left alone; and when all that happened was
  * tracked, what no member made is a neighbour's, and nobody's business.
  */
 #include "session/session.h"
@@ -117,8 +117,7 @@ static enum whose judge_by_sighting(const pnx_session *session, char what, const
 {
     if (pnx__evidence_saw(&session->evidence, what, text))
         return PROVED;
-    bool complete = session->evidence.files && !session->evidence.lost[0];
-    return complete ? NEIGHBOUR : UNKNOWN;
+    return pnx__evidence_would_see(&session->evidence, text) ? NEIGHBOUR : UNKNOWN;
 }
 
 /* The identity of a named network namespace ends in that of the mount that it is. */
@@ -126,6 +125,13 @@ static const char *mount_in(const char *identity)
 {
     const char *dot = strrchr(identity, '.');
     return dot ? dot + 1 : identity;
+}
+
+/* Nobody else would choose a name with that in it: $CLEANROOM_SESSION, for those who want a proof. */
+static bool carries_id(const pnx_session *session, const char *name)
+{
+    char id[PNX_ID_TEXT_SIZE];
+    return strstr(name, pnx_id_format(session->id, id)) != NULL;
 }
 
 static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
@@ -137,6 +143,8 @@ static enum whose judge(const pnx_session *session, const pnx_thing_kind *kind,
     uid_t user = geteuid();
     if (user != 0 && info->owner >= 0 && info->owner != (int64_t)user)
         return NEIGHBOUR; /* our command cannot make what belongs to somebody else */
+    if (carries_id(session, info->name))
+        return PROVED;
     switch (kind->code) {
     case PNX__CODE_SYSV_SHM:
     case PNX__CODE_SYSV_SEM:

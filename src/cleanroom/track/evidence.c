@@ -4,6 +4,7 @@
 #include "kind/hash.h"
 #include "kind/sys.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,9 +84,6 @@ static void take(struct pnx__evidence *evidence, char what, const char *text)
     case '-':
         pnx__members_remove(&evidence->members, (pid_t)strtol(text, NULL, 10));
         return;
-    case '=':
-        evidence->files = evidence->files || strcmp(text, PNX__EVIDENCE_FILES) == 0;
-        return;
     case '!':
         snprintf(evidence->lost, sizeof evidence->lost, "%s", text);
         return;
@@ -94,6 +92,7 @@ static void take(struct pnx__evidence *evidence, char what, const char *text)
     case 'w':
     case 'W':
     case 'm':
+    case 'p':
         note_sighting(evidence, what, text);
         return;
     default:
@@ -150,4 +149,14 @@ bool pnx__evidence_saw(const struct pnx__evidence *evidence, char what, const ch
         return false;
     const struct pnx__sighting *slot = slot_of(evidence, what, text);
     return slot->text && slot->what == what;
+}
+
+bool pnx__evidence_would_see(const struct pnx__evidence *evidence, const char *path)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash || !evidence->tracked || evidence->lost[0])
+        return false;
+    int length = snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path);
+    return length < (int)sizeof dir && pnx__evidence_saw(evidence, 'p', dir);
 }

@@ -8,7 +8,7 @@
  *     cPATH  a file that a member made         CPATH  … that a stranger made
  *     wPATH  a device that a member wrote to   WPATH  … that a stranger wrote to
  *     mID    a mount that a member attached    (as in its identity: never given out again)
- *     =files names are watched, not only forks
+ *     pPATH  a directory in which files that are made are seen
  *     !WHY   something was missed
  */
 #ifndef CLEANROOM_TRACK_EVIDENCE_H
@@ -18,12 +18,10 @@
 
 #include <patinox/base.h>
 
-#define PNX__EVIDENCE_FILES "files"
 
 /** Zeroed: no evidence of anything. */
 struct pnx__evidence {
     bool tracked; /* somebody followed the forks */
-    bool files;   /* and who made which file */
     struct pnx__members members;
     struct pnx__sighting *sightings; /* by letter and text; the last one of a text counts */
     size_t sighting_count, sighting_room;
@@ -38,5 +36,7 @@ void pnx__evidence_done(struct pnx__evidence *evidence);
 bool pnx__evidence_has(const struct pnx__evidence *evidence, pid_t pid);
 /** Was it a member that made, wrote to or attached this last? `what` is 'c', 'w' or 'm'. */
 bool pnx__evidence_saw(const struct pnx__evidence *evidence, char what, const char *text);
+/** Would it have been seen, had a member made this file? Then no member made it. */
+bool pnx__evidence_would_see(const struct pnx__evidence *evidence, const char *path);
 
 #endif

@@ -54,15 +54,13 @@ pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct pnx__tracker **
     tracker->root = root;
     tracker->self = getpid();
     tracker->evidence_fd = evidence_fd;
-    tracker->files = tracker->mounts = -1;
+    tracker->files = tracker->mounts = tracker->queues = -1;
     tracker->processes = pnx__tracker_open_processes(err);
     if (tracker->processes < 0) {
         free(tracker);
         return PNX_EUNSUPPORTED;
     }
     pnx__tracker_open_files(tracker);
-    if (tracker->files >= 0)
-        pnx__tracker_tell(tracker, '=', PNX__EVIDENCE_FILES);
     pnx__tracker_flush(tracker);
     *ret = tracker;
     return PNX_OK;
@@ -109,6 +107,7 @@ void pnx__tracker_close(struct pnx__tracker *tracker)
     pnx__close(tracker->processes);
     pnx__close(tracker->files);
     pnx__close(tracker->mounts);
+    pnx__close(tracker->queues);
     pnx__members_done(&tracker->members);
     pnx__members_done(&tracker->excluded);
     free(tracker);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "track/tracker_internal.h"
 
+#include "kind/mqueue.h"
 #include "kind/sys.h"
 
 #include <inttypes.h>
@@ -19,26 +20,57 @@ struct mount_info {
     uint64_t id;
 };
 
+/* And of <linux/fcntl.h>: AT_HANDLE_FID (6.5). */
+#define HANDLE_FID 0x200
+
 #define IN_DIRECTORY (FAN_CREATE | FAN_DELETE | FAN_MOVED_TO | FAN_MOVED_FROM | FAN_ONDIR)
 
 /* ---- what is watched ------------------------------------------------------------------------- */
 
-static void watch(struct pnx__tracker *tracker, const char *path, uint64_t events)
+/* Some file systems have handles that name a file, but do not lead to it: that will do. */
+static bool handle_of(const char *path, struct file_handle *handle)
+{
+    unsigned room = handle->handle_bytes;
+    int mount_id;
+    if (name_to_handle_at(AT_FDCWD, path, handle, &mount_id, AT_SYMLINK_FOLLOW) == 0)
+        return true;
+    handle->handle_bytes = room;
+    return errno == EOPNOTSUPP && name_to_handle_at(AT_FDCWD, path, handle, &mount_id,
+                                                    AT_SYMLINK_FOLLOW | HANDLE_FID) == 0;
+}
+
+/* `path` is where it is found now, `name` what it is called in evidence. */
+static void watch_as(struct pnx__tracker *tracker, const char *path, const char *name,
+                     uint64_t events)
 {
     struct {
         struct file_handle head;
         unsigned char room[sizeof tracker->places->handle];
     } handle = {.head = {.handle_bytes = sizeof handle.room}};
-    int mount_id;
-    if (tracker->place_count == PNX__TRACKED_PLACES ||
-        name_to_handle_at(AT_FDCWD, path, &handle.head, &mount_id, 0) != 0 ||
+    if (tracker->place_count == PNX__TRACKED_PLACES || !handle_of(path, &handle.head) ||
         fanotify_mark(tracker->files, FAN_MARK_ADD, events, AT_FDCWD, path) != 0)
         return;
     struct pnx__place *place = &tracker->places[tracker->place_count++];
     place->handle_bytes = handle.head.handle_bytes;
     place->handle_type = handle.head.handle_type;
     memcpy(place->handle, handle.head.f_handle, handle.head.handle_bytes);
-    snprintf(place->path, sizeof place->path, "%s", path);
+    snprintf(place->path, sizeof place->path, "%s", name);
+    pnx__tracker_tell(tracker, 'p', name);
+}
+
+static void watch(struct pnx__tracker *tracker, const char *path, uint64_t events)
+{
+    watch_as(tracker, path, path, events);
+}
+
+/* Wherever the queues are mounted, if they are at all: it is one directory. */
+static void watch_queues(struct pnx__tracker *tracker)
+{
+    char path[32];
+    tracker->queues = pnx__mqueue_open_dir();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", tracker->queues);
+    if (tracker->queues >= 0)
+        watch_as(tracker, path, "/dev/mqueue", IN_DIRECTORY);
 }
 
 static void open_mounts(struct pnx__tracker *tracker)
@@ -55,14 +87,14 @@ static void open_mounts(struct pnx__tracker *tracker)
 
 void pnx__tracker_open_files(struct pnx__tracker *tracker)
 {
-    static const char *const directories[] = {"/dev/shm",   "/dev/mqueue", "/run",
-                                              "/run/netns", "/tmp",        "/var/tmp"};
+    static const char *const directories[] = {"/dev/shm", "/run", "/run/netns", "/tmp", "/var/tmp"};
     tracker->files = fanotify_init(
         FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
     if (tracker->files < 0)
         return;
     for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
         watch(tracker, directories[i], IN_DIRECTORY);
+    watch_queues(tracker);
     /* Who configures a loop device has it open for writing. */
     for (unsigned i = 0; i < 32; i++) {
         char path[32];

@@ -26,6 +26,7 @@ struct pnx__tracker {
     int processes; /* netlink connector */
     int files;     /* fanotify: directories and devices */
     int mounts;    /* fanotify: the mount namespace; -1: this kernel does not tell */
+    int queues;    /* the directory of the message queues: closing it takes the kernel a while */
     struct pnx__place places[PNX__TRACKED_PLACES];
     size_t place_count;
 
