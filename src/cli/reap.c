@@ -74,9 +74,10 @@ static bool note(const pnx_session_info *info, void *context)
         complain("session %s: %s", pnx_id_format(info->id, id), info->problem);
         reap->status = EXIT_UNREMOVED;
     }
+    /* A clock that was set back makes ages negative: they count only where they are asked for. */
     int64_t age = nanoseconds_since_1970() - info->created;
     if ((info->life != PNX_SESSION_DEAD && info->life != PNX_SESSION_ADOPTED) ||
-        age < reap->older_than)
+        (reap->older_than > 0 && age < reap->older_than))
         return true;
     pnx_id *grown = realloc(reap->ids, (reap->count + 1) * sizeof *grown);
     if (!grown) {
