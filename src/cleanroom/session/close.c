@@ -27,7 +27,7 @@ static void enter(pnx_session *session, const char *step)
 static void collect_command(pnx_session *session)
 {
     struct pnx__process_set *set = &session->set;
-    if (!session->ran || session->collected)
+    if (!session->ran || session->collected || session->adopted) /* it was no child of ours */
         return;
     pnx_time soon = pnx_time_after(pnx_monotonic_now(), PNX_MS(100));
     session->collected = pnx_process_wait(&set->command, soon, &session->status) == PNX_OK;
