@@ -127,7 +127,7 @@ static const char *mount_in(const char *identity)
     return dot ? dot + 1 : identity;
 }
 
-/* Nobody else would choose a name with that in it: $CLEANROOM_SESSION, for those who want a proof. */
+/* $CLEANROOM_SESSION: nobody else would choose a name with that in it. */
 static bool carries_id(const pnx_session *session, const char *name)
 {
     char id[PNX_ID_TEXT_SIZE];

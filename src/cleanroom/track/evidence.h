@@ -18,7 +18,6 @@
 
 #include <patinox/base.h>
 
-
 /** Zeroed: no evidence of anything. */
 struct pnx__evidence {
     bool tracked; /* somebody followed the forks */
