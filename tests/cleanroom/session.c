@@ -532,7 +532,9 @@ static void who_may_not_be_signalled_is_told_without_waiting(void **state)
     char own_state[64], command[128];
     snprintf(own_state, sizeof own_state, "%s", getenv("CLEANROOM_STATE_DIR"));
     use_own_state(); /* what is still there is remembered */
-    assert_int_equal(chown(getenv("CLEANROOM_STATE_DIR"), 65534, 65534), 0);
+    const char *state_of_nobody = getenv("CLEANROOM_STATE_DIR");
+    assert_non_null(state_of_nobody);
+    assert_int_equal(chown(state_of_nobody, 65534, 65534), 0);
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();

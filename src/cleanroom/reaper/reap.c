@@ -184,7 +184,7 @@ static bool note_dead(const pnx_session_info *info, void *context)
 pnx_status pnx_sessions_reap(pnx_duration older_than, pnx_reaped_fn done, void *context,
                              pnx_error *err)
 {
-    /* A clock that was set back must not keep the dead: dates count only where they are asked for. */
+    /* A clock that was set back must not keep the dead: dates count only if they are asked for. */
     struct all all = {.before = older_than > 0 ? pnx__now_since_1970() - older_than : INT64_MAX};
     pnx_status status = pnx_sessions_each(note_dead, &all, err);
     if (status == PNX_OK && all.count > 0)

@@ -5,8 +5,9 @@
  *
  * New is what was not there before. It is the session's when something proves it: a member made it
  * (evidence; the creator that the kernel keeps of System V objects), it lies in the session's
- * directory, or its name has the session's id in it. What is new and not proved is told and left alone; and when all that happened was
- * tracked, what no member made is a neighbour's, and nobody's business.
+ * directory, or its name has the session's id in it. What is new and not proved is told and left
+ * alone; and when all that happened was tracked, what no member made is a neighbour's, and nobody's
+ * business.
  */
 #include "session/session.h"
 
