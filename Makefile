@@ -16,8 +16,8 @@ complete = -Dtests=enabled -Dprobes=enabled -Duv=enabled -Ddocker=enabled -Drepo
 test     = meson test --print-errorlogs
 # Sanitizers slow the programs down, not what the packaging and the models say.
 sanitized_test = $(test) --setup sanitizer --no-suite packaging --no-suite model
-# Under TSan every process has a second thread, which may enter no namespace; and the programs as a
-# whole are tested under ASan, for they are slower still.
+# Under TSan every process has a second thread, and may enter no namespace; a few programs as a
+# whole run under ASan only.
 threads_test = $(sanitized_test) --no-suite namespaces --no-suite programs
 # TSan of gcc 12 cannot start where the kernel randomizes more than 28 bits of an address.
 fixed_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
