@@ -42,7 +42,8 @@ static size_t append(const char *ret[WORDS_MAX], size_t count, const char *const
 pid_t run_start(const char *const *words, const char *const *more, int out)
 {
     const char *all[WORDS_MAX];
-    append(all, append(all, 0, words), more);
+    if (append(all, append(all, 0, words), more) == 0)
+        bench_give_up("nothing to start");
     const char *program = strcmp(all[0], RUN_TOOL) == 0 ? run_tool() : all[0];
     pid_t pid = fork();
     if (pid < 0)
