@@ -572,6 +572,7 @@ typedef struct pnx_sweep_row {
 /** All may be zero. */
 typedef struct pnx_sweep {
     const char *session; /**< NULL: the engine's own */
+    const char *label;   /**< only what has this label too, "key" or "key=value"; NULL: all */
     bool images;         /**< its images too */
     bool look;           /**< only look: nothing is removed */
     unsigned parallel;   /**< removals at a time; 0: 8 */

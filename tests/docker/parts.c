@@ -182,7 +182,7 @@ static void unpack(const struct entry *entries, size_t count)
         add(archive, entries[i].name, entries[i].type, entries[i].link);
     add(archive, "after", 0, NULL);
     assert_int_equal(archive_write_free(archive), ARCHIVE_OK);
-    assert_ok(pnx__docker_tar_extract(fd, in_place("to"), &no_limit, &err), &err);
+    assert_ok(pnx__docker_tar_extract(fd, in_place("to"), NULL, &no_limit, &err), &err);
     close(fd);
 }
 
@@ -237,7 +237,7 @@ static void a_tree_is_packed_and_unpacked(void **state)
              place);
     assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a test's own */
     assert_ok(pnx__docker_tar_write(in_place("a/"), true, &no_limit, &fd, &err), &err);
-    assert_ok(pnx__docker_tar_extract(fd, in_place("to"), &no_limit, &err), &err);
+    assert_ok(pnx__docker_tar_extract(fd, in_place("to"), NULL, &no_limit, &err), &err);
     close(fd);
     snprintf(command, sizeof command,
              "cd %s && cmp a/b/file to/a/b/file && cmp a/second to/a/second && "
@@ -247,7 +247,7 @@ static void a_tree_is_packed_and_unpacked(void **state)
     assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a test's own */
 
     assert_ok(pnx__docker_tar_open(in_place("a"), &no_limit, &fd, &err), &err);
-    assert_ok(pnx__docker_tar_extract(fd, in_place("content"), &no_limit, &err), &err);
+    assert_ok(pnx__docker_tar_extract(fd, in_place("content"), NULL, &no_limit, &err), &err);
     close(fd);
     assert_int_equal(access(in_place("content/b/file"), F_OK), 0);
     snprintf(command, sizeof command, "chmod -R u+w %s", place);
@@ -269,13 +269,15 @@ static void what_is_no_archive_is_told(void **state)
     memset(noise, 'n', sizeof noise);
     assert_ok(pnx__docker_scratch(&fd, &err), &err);
     assert_int_equal(write(fd, noise, sizeof noise), sizeof noise);
-    assert_status(PNX_EFAILED, pnx__docker_tar_extract(fd, in_place("to"), &no_limit, &err), &err);
+    assert_status(PNX_EFAILED, pnx__docker_tar_extract(fd, in_place("to"), NULL, &no_limit, &err),
+                  &err);
     close(fd);
     /* Cut off in the middle of a file. */
     memset(noise, 0, sizeof noise);
     assert_ok(pnx__docker_tar_one("file", 0644, noise, sizeof noise, &fd, &err), &err);
     assert_int_equal(ftruncate(fd, 1024), 0);
-    assert_status(PNX_EFAILED, pnx__docker_tar_extract(fd, in_place("to"), &no_limit, &err), &err);
+    assert_status(PNX_EFAILED, pnx__docker_tar_extract(fd, in_place("to"), NULL, &no_limit, &err),
+                  &err);
     close(fd);
 }
 

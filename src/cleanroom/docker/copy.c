@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files into containers, and out of them. */
-#include "docker/engine.h"
+#include "docker/copy.h"
 #include "docker/path.h"
-#include "docker/tar.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -105,6 +104,13 @@ pnx_status pnx_engine_copy_out(pnx_engine *engine, const char *container, const 
                                const char *to, const pnx_call *call, pnx_error *err)
 {
     struct pnx__limit limit = pnx__docker_limit_of(engine, call);
+    return pnx__docker_copy_wanted(engine, container, from, to, NULL, &limit, err);
+}
+
+pnx_status pnx__docker_copy_wanted(pnx_engine *engine, const char *container, const char *from,
+                                   const char *to, const struct pnx__wanted *wanted,
+                                   const struct pnx__limit *limit, pnx_error *err)
+{
     char *path;
     int fd;
     pnx_status status = pnx__docker_scratch(&fd, err);
@@ -112,11 +118,11 @@ pnx_status pnx_engine_copy_out(pnx_engine *engine, const char *container, const 
         return status;
     status = pnx__docker_path(&path, err, "/containers/%s/archive?path=%s", container, from);
     if (status == PNX_OK) {
-        status = get_archive(engine, path, fd, &limit, err);
+        status = get_archive(engine, path, fd, limit, err);
         free(path);
     }
     if (status == PNX_OK)
-        status = pnx__docker_tar_extract(fd, to, &limit, err);
+        status = pnx__docker_tar_extract(fd, to, wanted, limit, err);
     close(fd);
     return status == PNX_OK ? PNX_OK
                             : pnx_wrap(err, status, "cannot copy %s out of %s", from, container);

@@ -127,7 +127,7 @@ static pnx_status list_new(struct sweeping *sweeping, pnx_error *err)
 {
     char label[sizeof PNX_LABEL_SESSION + PNX_ID_TEXT_SIZE];
     snprintf(label, sizeof label, "%s=%s", PNX_LABEL_SESSION, sweeping->session);
-    const char *const labels[] = {label, PNX_LABEL_MANAGED "=true", NULL};
+    const char *const labels[] = {label, PNX_LABEL_MANAGED "=true", sweeping->sweep->label, NULL};
     /* By the deadline of all: a class may have used up its own by what does not go. */
     const struct pnx__limit limit = {sweeping->deadline, sweeping->limit.cancel_fd};
     json_t *list;

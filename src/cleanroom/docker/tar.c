@@ -254,6 +254,7 @@ pnx_status pnx__docker_tar_one(const char *name, unsigned mode, const void *data
 struct reading {
     struct archive *in, *disk;
     char root[PATH_MAX]; /* without symbolic links in it */
+    const struct pnx__wanted *wanted;
     const struct pnx__limit *limit;
 };
 
@@ -279,12 +280,24 @@ static char *inside(const struct reading *reading, const char *name)
     return path;
 }
 
+/* Only regular files are chosen: their directories are made where one is, links lead elsewhere. */
+static bool is_wanted(const struct reading *reading, const struct archive_entry *entry)
+{
+    struct archive_entry *about = (struct archive_entry *)entry;
+    const char *name = archive_entry_pathname(about);
+    return !reading->wanted ||
+           (name && archive_entry_filetype(about) == AE_IFREG && !archive_entry_hardlink(about) &&
+            reading->wanted->is(name, (uint64_t)archive_entry_size(about),
+                                reading->wanted->context));
+}
+
 /* True: it is to be unpacked, and says where. */
 static bool place_entry(const struct reading *reading, struct archive_entry *entry)
 {
     mode_t type = archive_entry_filetype(entry);
     const char *link = archive_entry_hardlink(entry);
-    if (!link && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK)
+    if (!is_wanted(reading, entry) ||
+        (!link && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK))
         return false;
     char *path = inside(reading, archive_entry_pathname(entry));
     char *target = link && path ? inside(reading, link) : NULL;
@@ -364,10 +377,10 @@ static bool open_for_reading(struct reading *reading, int fd)
            archive_read_open_fd(reading->in, fd, 65536) == ARCHIVE_OK;
 }
 
-pnx_status pnx__docker_tar_extract(int fd, const char *to, const struct pnx__limit *limit,
-                                   pnx_error *err)
+pnx_status pnx__docker_tar_extract(int fd, const char *to, const struct pnx__wanted *wanted,
+                                   const struct pnx__limit *limit, pnx_error *err)
 {
-    struct reading reading = {.limit = limit};
+    struct reading reading = {.wanted = wanted, .limit = limit};
     pnx_status status = make_root(&reading, to, err);
     if (status != PNX_OK)
         return status;

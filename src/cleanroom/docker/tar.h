@@ -21,11 +21,17 @@ pnx_status pnx__docker_tar_open(const char *from, const struct pnx__limit *limit
 /** An archive of one file. */
 pnx_status pnx__docker_tar_one(const char *name, unsigned mode, const void *data, size_t size,
                                int *ret_fd, pnx_error *err);
+/** Chooses among regular files, by their names in the archive. */
+struct pnx__wanted {
+    bool (*is)(const char *name, uint64_t size, void *context);
+    void *context;
+};
 /**
- * Unpacks into the directory `to`, which is made if need be. Nothing is written outside of it:
- * absolute names and ".." are refused, nothing is written through a symbolic link.
+ * Unpacks into the directory `to`, which is made if need be; `wanted` NULL: everything. Nothing is
+ * written outside of it: absolute names and ".." are refused, nothing is written through a symbolic
+ * link.
  */
-pnx_status pnx__docker_tar_extract(int fd, const char *to, const struct pnx__limit *limit,
-                                   pnx_error *err);
+pnx_status pnx__docker_tar_extract(int fd, const char *to, const struct pnx__wanted *wanted,
+                                   const struct pnx__limit *limit, pnx_error *err);
 
 #endif
