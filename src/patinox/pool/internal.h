@@ -84,8 +84,10 @@ typedef struct pnx__pool_entry {
     uint32_t index;
 
     _Alignas(PNX__CACHE_LINE) struct pnx_pool *pool;
-    pnx__slot *slot; /* of its resource */
-    uint32_t generation;
+    /* Of its resource. Written while CREATING, published by the word; atomic since an acquire reads
+     * them before its compare and swap, when the entry may already be made anew. */
+    _Atomic(pnx__slot *) slot;
+    _Atomic uint32_t generation;
     _Atomic uint64_t stamp; /* IDLE, FIFO: the turn in which it was returned */
     pnx_id id;
     pnx__hook hook;
@@ -277,9 +279,14 @@ void pnx__pool_entry_ended(pnx__hook *hook, pnx_id id, const pnx_kind *kind, con
 /* Has its resource been released, or is it about to be, by somebody else? Without the lock too. */
 static inline bool pnx__pool_lost(const pnx__pool_entry *entry)
 {
+    /* Relaxed: published by the word. Of an entry that has been made anew since the word was read
+     * they may not belong together; then whoever acquires without the lock is refused by its
+     * compare and swap, and with the lock nothing is made anew. */
+    pnx__slot *slot = atomic_load_explicit(&entry->slot, memory_order_relaxed);
+    const uint32_t generation = atomic_load_explicit(&entry->generation, memory_order_relaxed);
     /* Relaxed: if it is released a moment later, nobody could have known. */
-    const uint64_t word = atomic_load_explicit(&entry->slot->word, memory_order_relaxed);
-    return pnx__generation_of(word) != entry->generation || pnx__state_of(word) != PNX_LIVE;
+    const uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+    return pnx__generation_of(word) != generation || pnx__state_of(word) != PNX_LIVE;
 }
 
 /* ---- queue.c: all with the lock held --------------------------------------------------------- */

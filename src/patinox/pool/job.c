@@ -113,8 +113,9 @@ static void take_in(pnx__pool_entry *entry, pnx_time now)
     pnx_pool *pool = entry->pool;
     (void)pnx__guard_arm(&entry->guard, entry->value[0], entry->value[1], entry->value[2]);
     entry->id = pnx__guard_id(&entry->guard);
-    entry->slot = entry->guard.slot;
-    entry->generation = entry->guard.generation;
+    /* Relaxed: published by the word; see pnx__pool_lost. */
+    atomic_store_explicit(&entry->slot, entry->guard.slot, memory_order_relaxed);
+    atomic_store_explicit(&entry->generation, entry->guard.generation, memory_order_relaxed);
     entry->guard.slot = NULL; /* the pool's now, not a guard's */
     pnx__pool_lock(pool);
     entry->retire_at =

@@ -29,7 +29,8 @@ int32_t pnx__pool_thread_id(void)
 static inline bool try_entry(pnx_pool *pool, pnx__pool_entry *entry, pnx_time now, bool validates,
                              uint64_t *ret_word)
 {
-    /* Acquire: pairs with the release of whoever made it idle; so `used` and `slot` are its own. */
+    /* Acquire: pairs with the release of whoever made it idle; so what is read of it until the
+     * compare and swap succeeds was this one's; see pnx__pool_lost for when it does not. */
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     if ((word & (PNX__POOL_STATE | PNX__POOL_EVICT)) != PNX__POOL_IDLE)
         return false;
