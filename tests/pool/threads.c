@@ -207,7 +207,7 @@ static void *take_turns(void *unused)
 static void the_bound_holds(void **state)
 {
     (void)state;
-    enum { BOUND = 40, OTHERS = 3 };
+    enum { BOUND = 4, OTHERS = 3 };
     make_pool((pnx_pool_config){.max = 1, .bypass_max = BOUND});
     for (unsigned round = 0; round < effort(200); round++) {
         pnx_lease held = get(), mine = {0};
