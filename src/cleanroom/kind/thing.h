@@ -31,6 +31,8 @@ enum pnx__thing_code {
     PNX__CODE_IMAGE = 22,
     PNX__CODE_LIMITS = 23,
     PNX__CODE_FILE = 24,
+    PNX__CODE_COMPANION = 25, /* a helper process of the session: session/companion.h */
+    PNX__CODE_ENGINE = 26,    /* a container engine in which there may be something of it */
 };
 
 extern const pnx_thing_kind pnx__thing_tempdir;

@@ -2,6 +2,7 @@
 #include "reaper/reaper.h"
 
 #include "kind/sys.h"
+#include "kind/thing.h"
 #include "ledger/state.h"
 
 #include <cleanroom/thing.h>
@@ -41,17 +42,26 @@ static pnx_session_life life_of(int dir_fd, const struct pnx__ledger_view *view,
     return PNX_SESSION_DEAD;
 }
 
+static const char *kind_of(uint16_t code)
+{
+    const pnx_thing_kind *kind = pnx_thing_kind_of(code);
+    if (code == PNX__CODE_COMPANION)
+        return "helper";
+    if (code == PNX__CODE_ENGINE)
+        return "engine";
+    return kind ? kind->name : "thing";
+}
+
 static pnx_session_held *held_of(const struct pnx__ledger_view *view, size_t *ret_count)
 {
     pnx_session_held *held = calloc(view->resource_count + 1, sizeof *held);
     *ret_count = 0;
     for (size_t i = 0; held && i < view->resource_count; i++) {
         const struct pnx__ledger_resource *resource = &view->resources[i];
-        const pnx_thing_kind *kind = pnx_thing_kind_of(resource->kind);
         if (resource->state == PNX__LEDGER_IS_GONE || !resource->name)
             continue;
         held[(*ret_count)++] = (pnx_session_held){
-            .kind = kind ? kind->name : "thing",
+            .kind = kind_of(resource->kind),
             .name = resource->name,
             .identity = resource->identity,
             .since = resource->bound ? resource->bound : resource->intended,

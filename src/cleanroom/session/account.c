@@ -5,6 +5,7 @@
 #include "ledger/state.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,34 @@ static void add_things(pnx_session *session, pnx_session_report *report)
                                       (unsigned long long)session->things_unlisted);
 }
 
+/* ---- what the user should know --------------------------------------------------------------- */
+
+void pnx__session_warn(pnx_session *session, const char *format, ...)
+{
+    char *text;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length >= 0 && session->warning_count < PNX__WARNINGS_MAX)
+        session->warnings[session->warning_count++] = text;
+    else {
+        session->warnings_untold++;
+        if (length >= 0)
+            free(text);
+    }
+}
+
+static void tell_warnings(pnx_session *session, pnx_session_report *report)
+{
+    if (session->warning[0])
+        (void)pnx_session_report_warn(report, "%s", session->warning);
+    for (size_t i = 0; i < session->warning_count; i++)
+        (void)pnx_session_report_warn(report, "%s", session->warnings[i]);
+    if (session->warnings_untold > 0)
+        (void)pnx_session_report_warn(report, "and %zu more", session->warnings_untold);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static void tell_exit(const pnx_session *session, pnx_session_report *report)
@@ -269,8 +298,8 @@ void pnx__session_account(pnx_session *session, pnx_session_report *ret)
     add_processes(session, ret);
     add_files(session, ret);
     add_things(session, ret);
-    if (session->warning[0])
-        (void)pnx_session_report_warn(ret, "%s", session->warning);
+    pnx__companions_tell(session, ret);
+    tell_warnings(session, ret);
 }
 
 /* A convenience, for `cleanroom report`: it may fail. */

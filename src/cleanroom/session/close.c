@@ -126,6 +126,8 @@ static pnx_status clean_up(pnx_session *session)
         pnx__set_reap(set);
     }
     clean = processes == PNX_OK && clean;
+    enter(session, "ending helpers");
+    clean = pnx__companions_stop(session, deadline) && clean;
 
     enter(session, "looking for what is left");
     ask_limits(session);
@@ -195,6 +197,9 @@ void pnx__session_free_all(pnx_session *session)
     pnx__session_forget_files(session);
     pnx__session_forget_things(session);
     pnx__session_forget_artifacts(session);
+    pnx__companions_forget(session);
+    for (size_t i = 0; i < session->warning_count; i++)
+        free(session->warnings[i]);
     pnx_process_close(&session->set.command);
     pnx__close(session->signals[0]);
     pnx__close(session->signals[1]);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/reaper_link.h"
 
+#include "session/helper.h"
+
 #include "kind/poll.h"
 #include "kind/sys.h"
 
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,37 +22,15 @@
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-/* A session of its own, so that no terminal reaches it; of our descriptors it has none but one. */
+/* Of our descriptors it has none but one. */
 static int spawn(const char *tool, pnx_id session, bool track, int control, pid_t *ret)
 {
     char id[PNX_ID_TEXT_SIZE];
     pnx_id_format(session, id);
     char *argv[] = {(char *)"cleanroom", (char *)"reaper", id, track ? (char *)"track" : NULL,
                     NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return ENOMEM;
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    int failed = 0;
-    for (int fd = 0; fd <= 2 && !failed; fd++)
-        failed = posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    if (!failed)
-        failed = posix_spawn_file_actions_adddup2(&actions, control, CONTROL_FD);
-    if (!failed)
-        failed = posix_spawn_file_actions_addclosefrom_np(&actions, CONTROL_FD + 1);
-    if (!failed)
-        failed = posix_spawn(ret, tool, &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return failed;
+    const int fds[CONTROL_FD + 1] = {-1, -1, -1, control};
+    return pnx__helper_spawn(tool, argv, environ, fds, CONTROL_FD + 1, NULL, ret);
 }
 
 pnx_status pnx__reaper_start(struct pnx__reaper_link *link, const char *tool, pnx_id session,
@@ -62,11 +40,7 @@ pnx_status pnx__reaper_start(struct pnx__reaper_link *link, const char *tool, pn
     pid_t pid = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return pnx_fail(err, PNX_EFAILED, "cannot start the reaper: no sockets: %m");
-    /* Onto itself, dup2(2) would leave it close-on-exec; and 3 may be our own end. */
-    int high = ends[1] > CONTROL_FD ? ends[1] : fcntl(ends[1], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
-    int failed = high < 0 ? errno : spawn(tool, session, track, high, &pid);
-    if (high != ends[1])
-        pnx__close(high);
+    int failed = spawn(tool, session, track, ends[1], &pid);
     pnx__close(ends[1]);
     if (failed != 0) {
         pnx__close(ends[0]);

@@ -13,7 +13,7 @@
 /* Somebody who kills one reaper after the other wants none. */
 #define REPLACED_MAX 16
 
-static const char *tool_of(const pnx_session *session)
+const char *pnx__session_tool(const pnx_session *session)
 {
     const char *tool = getenv("CLEANROOM_TOOL");
     if (session->config.tool)
@@ -31,7 +31,7 @@ pnx_status pnx__session_start_reaper(pnx_session *session, pnx_error *err)
 {
     if (session->config.no_reaper)
         return PNX_OK;
-    return pnx__reaper_start(&session->reaper, tool_of(session), session->id,
+    return pnx__reaper_start(&session->reaper, pnx__session_tool(session), session->id,
                              wants_tracking(session), err);
 }
 
@@ -88,6 +88,7 @@ void pnx__session_replace_reaper(pnx_session *session)
     if (session->reaper.replaced++ < REPLACED_MAX &&
         pnx__session_start_reaper(session, &why) == PNX_OK &&
         pnx__session_await_reaper(session, &why) == PNX_OK) {
+        pnx__companions_exclude(session);
         if (tracked) /* what happened meanwhile nobody saw */
             snprintf(session->warning, sizeof session->warning,
                      "the reaper was killed and replaced; what was made meanwhile was not tracked");

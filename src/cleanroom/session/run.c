@@ -56,26 +56,33 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
     return status;
 }
 
-/* Waits for the command, and for signals and the reaper meanwhile. False: its time was over. */
+bool pnx__session_serve(pnx_session *session, int fd, pnx_time deadline, bool *ret_ready)
+{
+    struct pollfd fds[3 + PNX__COMPANIONS_MAX * PNX__COMPANION_FDS] = {
+        {.fd = fd, .events = POLLIN},
+        {.fd = session->signals[0], .events = POLLIN},
+        {.fd = session->reaper.running ? session->reaper.process.pidfd : -1, .events = POLLIN},
+    };
+    size_t companions = pnx__companions_poll_set(session, fds + 3);
+    int ready = pnx__poll(fds, 3 + companions, deadline);
+    if (fds[1].revents)
+        (void)pnx__session_take_signals(session);
+    if (fds[2].revents)
+        pnx__session_replace_reaper(session);
+    if (companions > 0)
+        pnx__companions_serve(session);
+    *ret_ready = fds[0].revents != 0;
+    return ready != 0;
+}
+
+/* False: its time was over. */
 static bool wait_for_command(pnx_session *session, pnx_time deadline)
 {
-    struct pollfd fds[] = {
-        {.fd = session->set.command.pidfd, .events = POLLIN},
-        {.fd = session->signals[0], .events = POLLIN},
-        {.fd = -1, .events = POLLIN},
-    };
-    for (;;) {
-        fds[2].fd = session->reaper.running ? session->reaper.process.pidfd : -1;
-        int ready = pnx__poll(fds, 3, deadline);
-        if (fds[1].revents)
-            (void)pnx__session_take_signals(session);
-        if (fds[2].revents)
-            pnx__session_replace_reaper(session);
-        if (fds[0].revents)
-            return true;
-        if (ready == 0)
+    bool ended = false;
+    while (!ended)
+        if (!pnx__session_serve(session, session->set.command.pidfd, deadline, &ended))
             return false;
-    }
+    return true;
 }
 
 pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_error *err)

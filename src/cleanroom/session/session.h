@@ -8,6 +8,7 @@
 #include "kind/process_set.h"
 #include "ledger/ledger.h"
 #include "session/before.h"
+#include "session/companion.h"
 #include "session/reaper_link.h"
 #include "session/watch.h"
 #include "track/evidence.h"
@@ -24,6 +25,9 @@
 /** How many have taken it over so far; after the last one nobody tries again. */
 #define PNX__NOTE_ADOPTION "adoption"
 #define PNX__ADOPTIONS_MAX 3u
+
+/** So many things that a user should know are told one by one. */
+#define PNX__WARNINGS_MAX 16
 
 /** Something that is neither a process nor in the session's directory. */
 struct pnx__session_thing {
@@ -72,6 +76,9 @@ struct pnx_session {
     struct pnx__evidence evidence;
     uint32_t dir_resource, cgroup_resource;
     char warning[224]; /* what the user should know; may be empty */
+    char *warnings[PNX__WARNINGS_MAX];
+    size_t warning_count, warnings_untold;
+    struct pnx__companion *companions;
 
     /* Things (things.c, sweep.c). Users of the library make some from threads of their own. */
     pthread_mutex_t things_lock;
@@ -136,6 +143,11 @@ struct pnx_session {
 };
 
 /* run.c */
+/**
+ * Waits once until `fd` (-1: none) is readable, or until something else happened, and serves that:
+ * signals, the reaper, companions. False: `deadline` came first.
+ */
+bool pnx__session_serve(pnx_session *session, int fd, pnx_time deadline, bool *ret_ready);
 /** The caller's, of strdup each; where memory ran out, NULL or shorter. */
 char **pnx__session_copy_list(const char *const *list);
 
@@ -233,6 +245,8 @@ PNX_MUST_CHECK pnx_status pnx__session_make_cookie(pnx_session *session, pnx_err
 void pnx__session_set_label(pnx_session *session);
 
 /* reaping.c */
+/** The tool, which is executed as the reaper, and beside which its helpers are. */
+const char *pnx__session_tool(const pnx_session *session);
 /** Has a reaper watch over the session, again if the one before died. */
 PNX_MUST_CHECK pnx_status pnx__session_start_reaper(pnx_session *session, pnx_error *err);
 PNX_MUST_CHECK pnx_status pnx__session_await_reaper(pnx_session *session, pnx_error *err);
@@ -254,6 +268,9 @@ PNX_MUST_CHECK pnx_status pnx__session_adopt(int state_fd, int record_fd,
 /* account.c */
 /** Fills in the report of a session that was cleaned up. PNX_ENOMEM: rows are missing. */
 void pnx__session_account(pnx_session *session, pnx_session_report *ret);
+/** Something that the user should know; it is in the report. */
+void pnx__session_warn(pnx_session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /** Keeps the report for `cleanroom report`. */
 void pnx__session_keep_report(pnx_session *session, const pnx_session_report *report);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "track/tracker_internal.h"
 
+#include "kind/procfs.h"
 #include "kind/sys.h"
 #include "track/evidence.h"
 
@@ -66,10 +67,25 @@ pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct pnx__tracker **
     return PNX_OK;
 }
 
+/* What it has started until now belongs with it, and was taken for the command's, as it was. */
+static void exclude(pid_t pid, void *context)
+{
+    struct pnx__tracker *tracker = context;
+    if (pnx__members_has(&tracker->members, pid)) {
+        pnx__members_remove(&tracker->members, pid);
+        pnx__tracker_tell_pid(tracker, '-', pid); /* whoever reads the evidence would end it */
+    }
+    if (pnx__members_has(&tracker->excluded, pid))
+        return;
+    (void)pnx__members_add(&tracker->excluded, pid);
+    pnx__proc_each_child(pid, exclude, tracker);
+}
+
 void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid)
 {
-    (void)pnx__members_add(&tracker->excluded, pid);
-    pnx__members_remove(&tracker->members, pid);
+    /* Whom it starts from now on, its events say; so first it, then its children. */
+    exclude(pid, tracker);
+    pnx__tracker_flush(tracker);
 }
 
 void pnx__tracker_include(struct pnx__tracker *tracker, pid_t pid)
