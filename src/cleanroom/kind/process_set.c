@@ -141,17 +141,29 @@ static void reap_child(pid_t pid, void *context)
         reap(context, pid, &stat);
 }
 
+/* The child that would be waited for next; 0: none has ended. It stays a zombie. */
+static pid_t next_zombie(void)
+{
+    siginfo_t info = {0};
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
+}
+
+/*
+ * The kernel tells which child has ended, so that those that live need no look. The command, or a
+ * stranger, that has ended and is not waited for yet hides who comes after it: then all are looked
+ * at.
+ */
 void pnx__set_reap(struct pnx__process_set *set)
 {
-    bool all_ours = set->owns_children && set->stranger_count == 0 && set->command_ended;
-    siginfo_t info;
-    if (!all_ours) {
-        pnx__proc_each_child(getpid(), reap_child, set);
-        return;
+    pid_t last = 0;
+    for (pid_t pid = next_zombie(); pid != 0; pid = next_zombie()) {
+        if (pid == last) {
+            pnx__proc_each_child(getpid(), reap_child, set);
+            return;
+        }
+        reap_child(pid, set);
+        last = pid;
     }
-    do
-        info.si_pid = 0;
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0);
 }
 
 struct child {
