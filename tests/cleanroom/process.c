@@ -2,6 +2,10 @@
 /* Tests of src/cleanroom/kind/process.c and spawn.c. */
 #include "support.h"
 
+#include "kind/procfs.h"
+
+#include <spawn.h>
+
 static pnx_process spawn(const char *const *argv)
 {
     pnx_process process;
@@ -259,6 +263,31 @@ static void one_that_is_not_ours_to_signal_is_told(void **state)
     assert_int_equal(status, 0);
 }
 
+/*
+ * posix_spawn(3) returns in the middle of execve(2), when there is nothing to be read yet. One that
+ * is interrupted there for long, on a busy machine, may be missed.
+ */
+static void one_that_is_just_being_executed_is_recognized(void **state)
+{
+    unsigned unnamed = 0, unmarked = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        char *argv[] = {(char *)"sleep", (char *)"1000", NULL}, name[64] = "sleep 1000";
+        char *variables[] = {(char *)"A=1", (char *)"MARK=x", NULL};
+        pid_t pid;
+        assert_int_equal(posix_spawnp(&pid, "sleep", NULL, NULL, argv, variables), 0);
+        if (i % 2 == 0)
+            pnx__proc_command(pid, name, sizeof name);
+        else
+            unmarked += !pnx__proc_has_environment(pid, "MARK=x");
+        unnamed += strcmp(name, "sleep 1000") != 0;
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+    }
+    print_message("# %u without a name, %u without an environment\n", unnamed, unmarked);
+    assert_in_range(unnamed, 0, 1);
+    assert_in_range(unmarked, 0, 1);
+}
+
 static void a_guard_ends_it(void **state)
 {
     pnx_registry *registry;
@@ -298,6 +327,7 @@ int main(void)
         cmocka_unit_test(one_that_has_ended_is_reaped),
         cmocka_unit_test(no_grace_kills_at_once),
         cmocka_unit_test(one_that_is_not_ours_to_signal_is_told),
+        cmocka_unit_test(one_that_is_just_being_executed_is_recognized),
         cmocka_unit_test(a_guard_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

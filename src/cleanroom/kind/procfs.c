@@ -12,7 +12,9 @@
 /* A flag of the kernel's that /proc/…/stat shows in its ninth field. */
 #define PF_KTHREAD 0x00200000
 /* How often, a millisecond apart, we look at a process that is being executed. */
-#define EXEC_LOOKS 50
+#define EXEC_LOOKS 100
+/* The same, when it is only about what to call it. */
+#define NAME_LOOKS 20
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -100,20 +102,6 @@ bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret)
     return parse_stat(text, ret);
 }
 
-void pnx__proc_command(pid_t pid, char *buffer, size_t size)
-{
-    ssize_t length = read_of(pid, "cmdline", buffer, size);
-    while (length > 0 && buffer[length - 1] == '\0')
-        length--;
-    for (ssize_t i = 0; i < length; i++)
-        if (buffer[i] == '\0')
-            buffer[i] = ' ';
-    if (length > 0)
-        return;
-    struct pnx__proc_stat stat;
-    snprintf(buffer, size, "[%s]", pnx__proc_stat(pid, &stat) ? stat.name : "?");
-}
-
 bool pnx__proc_cgroup(pid_t pid, char *buffer, size_t size)
 {
     char text[8192];
@@ -160,6 +148,11 @@ static enum answer search_environment(pid_t pid, const char *entry)
     return answer;
 }
 
+static bool has_memory(const struct pnx__proc_stat *stat)
+{
+    return !stat->kernel && stat->state != 'Z' && stat->state != 'X';
+}
+
 /*
  * In the middle of execve(2), when its memory is new but its stack is not yet, a process shows
  * neither environment nor arguments. One that was given no environment has arguments.
@@ -169,7 +162,34 @@ static bool is_being_executed(pid_t pid)
     char argument[2];
     struct pnx__proc_stat stat;
     return read_of(pid, "cmdline", argument, sizeof argument) == 0 && pnx__proc_stat(pid, &stat) &&
-           !stat.kernel && stat.state != 'Z' && stat.state != 'X';
+           has_memory(&stat);
+}
+
+static ssize_t read_command(pid_t pid, char *buffer, size_t size)
+{
+    ssize_t length = read_of(pid, "cmdline", buffer, size);
+    while (length > 0 && buffer[length - 1] == '\0')
+        length--;
+    for (ssize_t i = 0; i < length; i++)
+        if (buffer[i] == '\0')
+            buffer[i] = ' ';
+    return length;
+}
+
+void pnx__proc_command(pid_t pid, char *buffer, size_t size)
+{
+    struct pnx__proc_stat stat = {.name = "?"};
+    /* Some have emptied their arguments themselves, and their environment, too: not for long. */
+    for (unsigned looks = 0; looks < NAME_LOOKS; looks++) {
+        char variable[2];
+        bool executed = read_of(pid, "environ", variable, sizeof variable) != 0;
+        if (read_command(pid, buffer, size) > 0)
+            return;
+        if (!pnx__proc_stat(pid, &stat) || executed || !has_memory(&stat))
+            break;
+        (void)poll(NULL, 0, 1);
+    }
+    snprintf(buffer, size, "[%s]", stat.name);
 }
 
 bool pnx__proc_has_environment(pid_t pid, const char *entry)
@@ -177,8 +197,10 @@ bool pnx__proc_has_environment(pid_t pid, const char *entry)
     /* The kernel tells nobody when it is over: it takes microseconds, so we look a few times. */
     for (unsigned looks = 0; looks < EXEC_LOOKS; looks++) {
         enum answer answer = search_environment(pid, entry);
-        if (answer != NOTHING || !is_being_executed(pid))
+        if (answer != NOTHING)
             return answer == YES;
+        if (!is_being_executed(pid)) /* it may have been until a moment ago */
+            return search_environment(pid, entry) == YES;
         (void)poll(NULL, 0, 1);
     }
     return false;
