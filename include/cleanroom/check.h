@@ -11,8 +11,8 @@
  *     if (result.verdict != PNX_VERDICT_PASSES) puts(result.reason);
  *
  * Promises:
- *   - A look ends by its call's deadline, or when it is canceled, whatever the engine, the container
- *     and what answers at its ports do. Memory is bounded: nothing is read without end.
+ *   - A look ends by its call's deadline, or when it is canceled, whatever the engine, the
+ *     container and what answers at its ports do. Memory is bounded: nothing is read without end.
  *   - What is not known is not said: when the engine does not answer, the look has failed, and the
  *     container has not.
  *   - Nothing is changed, but that a command runs in the container.
@@ -80,6 +80,7 @@ PNX_API const char *pnx_verdict_name(pnx_verdict verdict);
 typedef struct pnx_check_result {
     pnx_verdict verdict;
     bool running;    /**< false: it does not run, and so no look can pass before it is started */
+    bool ended;      /**< it ran, and has ended */
     bool oom_killed; /**< the engine says that memory ran out in it */
     int exit_code;   /**< of the container when it does not run, else 0 */
     int number;      /**< COMMAND: its exit status; HTTP: the status; LOG: lines that match */

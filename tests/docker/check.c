@@ -259,19 +259,6 @@ static void the_engine_s_own_health_check_counts(void **state)
 
 /* ---- when nobody answers --------------------------------------------------------------------- */
 
-static pid_t engine_pid(void)
-{
-    char path[256];
-    long pid = 0;
-    snprintf(path, sizeof path, "%s/docker.pid", getenv("PNX_TEST_ENGINE"));
-    FILE *file = fopen(path, "re");
-    if (file && fscanf(file, "%ld", &pid) != 1) /* NOLINT(cert-err34-c): the engine's own */
-        pid = 0;
-    if (file)
-        fclose(file);
-    return (pid_t)pid;
-}
-
 static void an_engine_that_is_stopped_is_no_verdict(void **state)
 {
     (void)state;

@@ -6,19 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-static pid_t engine_pid(void)
-{
-    char path[256];
-    long pid = 0;
-    snprintf(path, sizeof path, "%s/docker.pid", getenv("PNX_TEST_ENGINE"));
-    FILE *file = fopen(path, "re");
-    if (file && fscanf(file, "%ld", &pid) != 1) /* NOLINT(cert-err34-c): the engine's own */
-        pid = 0;
-    if (file)
-        fclose(file);
-    return (pid_t)pid;
-}
-
 static void kill_engine(void)
 {
     pid_t pid = engine_pid();

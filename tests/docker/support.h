@@ -87,6 +87,20 @@ static inline int close_engine(void **state)
     return 0;
 }
 
+/** Of dockerd: what it wrote down. */
+static inline pid_t engine_pid(void)
+{
+    char path[256];
+    long pid = 0;
+    snprintf(path, sizeof path, "%s/docker.pid", getenv("PNX_TEST_ENGINE"));
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%ld", &pid) != 1) /* NOLINT(cert-err34-c): the engine's own */
+        pid = 0;
+    if (file)
+        fclose(file);
+    return (pid_t)pid;
+}
+
 #define NEEDS_ENGINE()                                                                             \
     do {                                                                                           \
         if (!engine)                                                                               \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One look at a container: the look itself, and those sorts of it that ask nobody but the engine. */
+/* One look at a container: the look itself, and those sorts of it that ask but the engine. */
 #include "container/check.h"
 
 #include "docker/calls.h"
@@ -251,6 +251,7 @@ static pnx_status look_at(const struct pnx__look *look, pnx_error *err)
     const char *name = pnx__docker_json_text(state, "Status");
     if (strcmp(name, "created") == 0)
         return pnx__look_fails(look, "it was not started yet");
+    result->ended = true;
     result->exit_code = (int)json_integer_value(json_object_get(state, "ExitCode"));
     return pnx__look_fails(look, "it has ended (%s), exit status %d%s", name, result->exit_code,
                            result->oom_killed ? ": memory ran out" : "");

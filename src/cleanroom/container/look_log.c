@@ -19,8 +19,8 @@ struct line {
 
 struct reading {
     const pnx_check *check;
-    int64_t ended;   /* its life before this one, in nanoseconds since 1970; 0: there was none */
-    regex_t regex;   /* of the pattern, if there is one */
+    int64_t ended; /* its life before this one, in nanoseconds since 1970; 0: there was none */
+    regex_t regex; /* of the pattern, if there is one */
     unsigned wanted, found;
     struct line lines[2]; /* of stdout and stderr, which come in pieces of their own */
 };
