@@ -63,6 +63,13 @@ typedef struct pnx_on_exit {
     pnx_priority priority;
 } pnx_on_exit;
 
+/** Has the command a container engine of which nothing stays? */
+typedef enum pnx_docker {
+    PNX_DOCKER_OFF = 0, /**< it uses engines as it likes, and what it makes there stays */
+    PNX_DOCKER_AUTO,    /**< where the socket of an engine accepts connections */
+    PNX_DOCKER_ON,      /**< no engine is an error */
+} pnx_docker;
+
 /** So much is saved of a session's files, and no more; what is not is told. */
 #define PNX_ARTIFACTS_FILES_MAX 10000
 #define PNX_ARTIFACTS_BYTES_MAX ((uint64_t)1 << 30)
@@ -108,6 +115,14 @@ typedef struct pnx_session_config {
     const char *artifacts;
     const char *const *save; /**< patterns of fnmatch(3): of names, or of paths if there is a slash
                                   in one; NULL-terminated; likewise [everything] */
+    /**
+     * DOCKER_HOST of the command is a socket of the session, behind which everything that is made
+     * in the engine gets the session's label: containers, networks, volumes and images that are
+     * there when the session is closed are removed, and so when its process dies [off]
+     */
+    pnx_docker docker;
+    bool docker_strict;  /**< what is not the session's is neither seen nor touched by the command
+                                [it is told] */
     bool owns_children;  /**< nothing else in this process makes children meanwhile: then orphans
                                 that have neither cgroup nor cookie are known to be the command's */
     pnx_at_exit at_exit; /**< what becomes of a session that is open when the process exits

@@ -20,16 +20,14 @@ static const struct key {
     const char *name;
     enum shape shape;
 } keys[] = {
-    {"artifacts", SCALAR},  {"command", COMMAND},
-    {"each", SCALAR},       {"fail-on-leftovers", SWITCH},
-    {"grace", SCALAR},      {"isolate", WORDS},
-    {"jobs", SCALAR},       {"keep", SCALAR},
-    {"limit", PAIRS},       {"name", SCALAR},
-    {"on-exit", LIST},      {"quiet", SWITCH},
-    {"report", LIST},       {"require-tier", SCALAR},
-    {"retries", SCALAR},    {"save", LIST},
-    {"services", SERVICES}, {"tier", SCALAR},
-    {"timeout", SCALAR},    {"watch", LIST},
+    {"artifacts", SCALAR},    {"command", COMMAND}, {"docker", SCALAR},
+    {"docker-scope", SCALAR}, {"each", SCALAR},     {"fail-on-leftovers", SWITCH},
+    {"grace", SCALAR},        {"isolate", WORDS},   {"jobs", SCALAR},
+    {"keep", SCALAR},         {"limit", PAIRS},     {"name", SCALAR},
+    {"on-exit", LIST},        {"quiet", SWITCH},    {"report", LIST},
+    {"require-tier", SCALAR}, {"retries", SCALAR},  {"save", LIST},
+    {"services", SERVICES},   {"tier", SCALAR},     {"timeout", SCALAR},
+    {"watch", LIST},
 };
 #define KEYS (sizeof keys / sizeof *keys)
 

@@ -215,6 +215,7 @@ int cli_run(int argc, char **argv)
                 .job_control = true,   /* … and a shell may be watching it */
                 .tool = "/proc/self/exe",
                 .at_exit = PNX_EXIT_NOTHING,
+                .docker = PNX_DOCKER_AUTO,
             },
     };
     int status;

@@ -19,6 +19,8 @@ enum {
     REQUIRE_TIER,
     WATCH,
     KEEP,
+    DOCKER,
+    DOCKER_SCOPE,
     REPORT,
     ISOLATE,
     LIMIT,
@@ -44,6 +46,8 @@ static const struct option options[] = {
     {"require-tier", required_argument, NULL, REQUIRE_TIER},
     {"watch", required_argument, NULL, WATCH},
     {"keep", required_argument, NULL, KEEP},
+    {"docker", required_argument, NULL, DOCKER},
+    {"docker-scope", required_argument, NULL, DOCKER_SCOPE},
     {"report", required_argument, NULL, REPORT},
     {"isolate", required_argument, NULL, ISOLATE},
     {"limit", required_argument, NULL, LIMIT},
@@ -124,6 +128,27 @@ static bool parse_keep(const char *text, pnx_keep *ret)
             return true;
         }
     complain("--keep '%s': it is never, on-failure or always", text);
+    return false;
+}
+
+static bool parse_docker(const char *text, pnx_docker *ret)
+{
+    static const char *const names[] = {"off", "auto", "on"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (pnx_docker)i;
+            return true;
+        }
+    complain("--docker '%s': it is auto, on or off", text);
+    return false;
+}
+
+static bool parse_docker_scope(const char *text, bool *ret_strict)
+{
+    *ret_strict = strcmp(text, "strict") == 0;
+    if (*ret_strict || strcmp(text, "warn") == 0)
+        return true;
+    complain("--docker-scope '%s': it is warn or strict", text);
     return false;
 }
 
@@ -261,6 +286,10 @@ static bool take(int option, struct run_options *ret)
         return add_watched(optarg, ret);
     case KEEP:
         return parse_keep(optarg, &ret->session.keep);
+    case DOCKER:
+        return parse_docker(optarg, &ret->session.docker);
+    case DOCKER_SCOPE:
+        return parse_docker_scope(optarg, &ret->session.docker_strict);
     case REPORT:
         return parse_report(optarg, ret);
     case ISOLATE:

@@ -2,6 +2,7 @@
 /* cleanroom-docker: what `cleanroom` needs of container engines, in a program of its own, so that
  * the tool itself loads no libcurl. */
 #include "proxy/serve.h"
+#include "proxy/sweep.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,8 @@ static const struct command {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"serve", pnx__docker_serve_main},
+    {"sweep", pnx__docker_sweep_main},
+    {"places", pnx__docker_places_main},
 };
 
 int main(int argc, char **argv)

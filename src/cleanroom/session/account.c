@@ -26,7 +26,7 @@ static int64_t date_of(pnx_time time)
 }
 
 /* Takes the row over; its texts may be NULL for want of memory. */
-static void add(pnx_session_report *report, pnx_session_resource row)
+void pnx__session_report_row(pnx_session_report *report, pnx_session_resource row)
 {
     if (!row.removed && row.outcome.verified)
         row.removed = date_of(row.outcome.ended);
@@ -65,23 +65,25 @@ static void add_command(const pnx_session *session, pnx_session_report *report)
         outcome = (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "still there after SIGKILL"};
     else if (session->timed_out)
         snprintf(outcome.reason, sizeof outcome.reason, "timed out");
-    add(report, (pnx_session_resource){
-                    .kind = "process",
-                    .origin = PNX_ORIGIN_MADE,
-                    .id = identity_of(set->command.pid, set->command.start_time),
-                    .name = report->command ? join(report->command) : NULL,
-                    .detail = strdup(""),
-                    .owner = geteuid(),
-                    .priority = pnx_kind_processes.priority,
-                    .created = session->started,
-                    .outcome = outcome,
-                });
+    pnx__session_report_row(report,
+                            (pnx_session_resource){
+                                .kind = "process",
+                                .origin = PNX_ORIGIN_MADE,
+                                .id = identity_of(set->command.pid, set->command.start_time),
+                                .name = report->command ? join(report->command) : NULL,
+                                .detail = strdup(""),
+                                .owner = geteuid(),
+                                .priority = pnx_kind_processes.priority,
+                                .created = session->started,
+                                .outcome = outcome,
+                            });
 }
 
 static void add_made(const pnx_session *session, pnx_session_report *report)
 {
     if (session->dir || session->dir_outcome.fate == PNX_FATE_STUCK)
-        add(report, (pnx_session_resource){
+        pnx__session_report_row(
+            report, (pnx_session_resource){
                         .kind = "tempdir",
                         .origin = PNX_ORIGIN_MADE,
                         .id = strdup(session->dir_identity),
@@ -93,7 +95,8 @@ static void add_made(const pnx_session *session, pnx_session_report *report)
                         .outcome = outcome_of(&session->dir_outcome, session->dir_hangs),
                     });
     if (session->cgroup)
-        add(report, (pnx_session_resource){
+        pnx__session_report_row(
+            report, (pnx_session_resource){
                         .kind = "cgroup",
                         .origin = PNX_ORIGIN_MADE,
                         .id = session->cgroup_path ? strdup(session->cgroup_path) : NULL,
@@ -127,17 +130,17 @@ static void add_processes(const pnx_session *session, pnx_session_report *report
         return;
     for (size_t i = 0; i < set->found_count; i++) {
         const struct pnx__found_process *found = &set->found[i];
-        add(report, (pnx_session_resource){
-                        .kind = "process",
-                        .origin = PNX_ORIGIN_FOUND,
-                        .id = identity_of(found->pid, found->start_time),
-                        .name = strdup(found->command),
-                        .detail = detail_of(found),
-                        .owner = found->user,
-                        .priority = pnx_kind_processes.priority,
-                        .created = found->created,
-                        .outcome = found->outcome,
-                    });
+        pnx__session_report_row(report, (pnx_session_resource){
+                                            .kind = "process",
+                                            .origin = PNX_ORIGIN_FOUND,
+                                            .id = identity_of(found->pid, found->start_time),
+                                            .name = strdup(found->command),
+                                            .detail = detail_of(found),
+                                            .owner = found->user,
+                                            .priority = pnx_kind_processes.priority,
+                                            .created = found->created,
+                                            .outcome = found->outcome,
+                                        });
     }
     /* Who of the others is still there was not looked up: without proof, they all may be. */
     bool gone = set->outcome.verified;
@@ -156,7 +159,7 @@ static void add_files(pnx_session *session, pnx_session_report *report)
             row.outcome.fate == PNX_FATE_REMOVED && session->dir_outcome.verified;
         if (row.outcome.fate == PNX_FATE_STUCK)
             listed_stuck++;
-        add(report, row);
+        pnx__session_report_row(report, row);
     }
     session->files.directories -= session->isolation.directories;
     session->files.symlinks -= session->isolation.symlinks;
@@ -181,7 +184,8 @@ static void add_things(pnx_session *session, pnx_session_report *report)
         pnx_outcome outcome = thing->outcome;
         if (outcome.fate == PNX_FATE_HELD)
             outcome = (pnx_outcome){.fate = PNX_FATE_STUCK, .reason = "there was no time left"};
-        add(report, (pnx_session_resource){
+        pnx__session_report_row(
+            report, (pnx_session_resource){
                         .kind = thing->kind->name,
                         .type = thing->type ? pnx_session_report_text(report, thing->type) : NULL,
                         .origin = thing->origin,
@@ -298,6 +302,7 @@ void pnx__session_account(pnx_session *session, pnx_session_report *ret)
     add_processes(session, ret);
     add_files(session, ret);
     add_things(session, ret);
+    pnx__engine_tell(session, ret);
     pnx__companions_tell(session, ret);
     tell_warnings(session, ret);
 }

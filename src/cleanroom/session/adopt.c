@@ -113,6 +113,8 @@ static void adopt_resource(pnx_session *session, const struct pnx__ledger_view *
     } else if (resource->kind == PNX__CODE_COMPANION) {
         pnx__companion_adopt(session, resource->number, resource->name,
                              view->same_boot ? resource->identity : NULL);
+    } else if (resource->kind == PNX__CODE_ENGINE) {
+        pnx__engine_adopt(session, resource->number, resource->name, view);
     } else {
         adopt_thing(session, view, resource);
     }

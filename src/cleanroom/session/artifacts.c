@@ -26,8 +26,7 @@
 struct saving {
     pnx_session *session;
     pnx_time deadline;
-    int to; /* the directory of this session */
-    char to_path[PATH_MAX];
+    int to;              /* the directory of this session */
     char path[PATH_MAX]; /* of what is at hand, relative to both */
     uint64_t files, bytes;
     char buffer[65536];
@@ -132,10 +131,12 @@ static void name_place(const pnx_session *session, unsigned number, char *ret, s
     snprintf(ret, size, number ? "%s-%s.%u" : "%s-%s", name, id, number);
 }
 
-static bool make_place(struct saving *saving, pnx_error *err)
+/* Of this session; made when it is first asked for. */
+static bool make_place(pnx_session *session, pnx_error *err)
 {
-    const pnx_session *session = saving->session;
     char name[NAME_KEPT + PNX_ID_TEXT_SIZE + 16];
+    if (session->artifacts_fd > 0)
+        return true;
     int place = open_place(session->artifacts, err);
     if (place < 0)
         return false;
@@ -146,35 +147,67 @@ static bool make_place(struct saving *saving, pnx_error *err)
         if (made != 0 && errno != EEXIST)
             break;
     }
-    if (made == 0)
-        saving->to = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (made != 0 || saving->to < 0)
+    int fd = made == 0 ? openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (fd < 0)
         pnx_fail(err, PNX_EFAILED, "cannot save artifacts in '%s/%s': %m", session->artifacts,
                  name);
-    snprintf(saving->to_path, sizeof saving->to_path, "%s/%s", session->artifacts, name);
+    else if (asprintf(&session->artifacts_told.dir, "%s/%s", session->artifacts, name) < 0)
+        session->artifacts_told.dir = NULL;
     pnx__close(place);
-    return saving->to >= 0;
+    if (fd >= 0)
+        session->artifacts_fd = fd;
+    return fd >= 0;
+}
+
+static void tell_no_place(pnx_session *session, const char *why)
+{
+    session->artifacts_told.dir = strdup(session->artifacts);
+    if (!session->warning[0])
+        snprintf(session->warning, sizeof session->warning, "%s",
+                 *why ? why : "artifacts could not be saved");
+    session->artifacts_told.failed++;
+}
+
+const char *pnx__session_artifacts_place(pnx_session *session)
+{
+    pnx_error why = {0};
+    if (!session->artifacts || session->artifacts_told.dir)
+        return session->artifacts_fd > 0 ? session->artifacts_told.dir : NULL;
+    if (!make_place(session, &why))
+        tell_no_place(session, why.message);
+    return session->artifacts_fd > 0 ? session->artifacts_told.dir : NULL;
 }
 
 /* ---- what is told ---------------------------------------------------------------------------- */
 
-static void tell(struct saving *saving, uint64_t bytes, const char *reason)
+static void add_row(pnx_session *session, const char *path, uint64_t bytes, const char *reason)
 {
-    struct pnx__artifacts *told = &saving->session->artifacts_told;
+    struct pnx__artifacts *told = &session->artifacts_told;
     told->saved += !reason;
     told->failed += reason != NULL;
     told->bytes += bytes;
-    if (told->count >= saving->session->config.listed_max)
+    if (told->count >= session->config.listed_max)
         return;
     pnx_session_artifact *grown = realloc(told->rows, (told->count + 1) * sizeof *grown);
     if (!grown)
         return;
     told->rows = grown;
     pnx_session_artifact *row = &told->rows[told->count++];
-    *row = (pnx_session_artifact){.path = strdup(saving->path), .bytes = bytes};
+    *row = (pnx_session_artifact){.path = strdup(path), .bytes = bytes};
     row->reason = strdup(reason ? reason : "");
-    if (reason || asprintf(&row->saved_as, "%s/%s", saving->to_path, saving->path) < 0)
+    if (reason || asprintf(&row->saved_as, "%s/%s", told->dir ? told->dir : "", path) < 0)
         row->saved_as = strdup("");
+}
+
+static void tell(struct saving *saving, uint64_t bytes, const char *reason)
+{
+    add_row(saving->session, saving->path, bytes, reason);
+}
+
+void pnx__session_add_artifact(pnx_session *session, const char *name, uint64_t bytes,
+                               const char *reason)
+{
+    add_row(session, name, bytes, *reason ? reason : NULL);
 }
 
 static void tell_errno(struct saving *saving)
@@ -376,22 +409,17 @@ void pnx__session_save_artifacts(pnx_session *session, pnx_time deadline)
         return;
     saving->session = session;
     saving->deadline = deadline;
-    saving->to = -1;
     int dir = openat(pnx_tempdir_fd(session->dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir >= 0 && make_place(saving, &why)) {
-        session->artifacts_told.dir = strdup(saving->to_path);
+    if (dir >= 0 && make_place(session, &why)) {
+        saving->to = session->artifacts_fd;
         walk(saving, dir, 0, 0);
         if (session->ledger) /* who cleans up after us does not do it again */
             (void)!pnx__ledger_note(session->ledger, "artifacts", "saved", NULL);
     } else {
         pnx__close(dir);
-        session->artifacts_told.dir = strdup(session->artifacts);
-        if (!session->warning[0])
-            snprintf(session->warning, sizeof session->warning, "%s",
-                     why.message[0] ? why.message : "artifacts could not be saved");
-        session->artifacts_told.failed++;
+        if (!session->artifacts_told.dir)
+            tell_no_place(session, why.message);
     }
-    pnx__close(saving->to);
     free(saving);
 }
 
@@ -413,4 +441,5 @@ void pnx__session_forget_artifacts(pnx_session *session)
         free(session->save[i]);
     free(session->save);
     free(session->artifacts);
+    pnx__close(session->artifacts_fd > 0 ? session->artifacts_fd : -1);
 }

@@ -127,7 +127,12 @@ static pnx_status clean_up(pnx_session *session)
     }
     clean = processes == PNX_OK && clean;
     enter(session, "ending helpers");
+    pnx__engine_withdraw(session); /* who connected in time is served to the end */
     clean = pnx__companions_stop(session, deadline) && clean;
+    if (session->engine.resource != 0) {
+        enter(session, "removing containers");
+        clean = pnx__engine_sweep(session, failed(session), deadline) && clean;
+    }
 
     enter(session, "looking for what is left");
     ask_limits(session);
@@ -198,6 +203,7 @@ void pnx__session_free_all(pnx_session *session)
     pnx__session_forget_things(session);
     pnx__session_forget_artifacts(session);
     pnx__companions_forget(session);
+    pnx__engine_forget(session);
     for (size_t i = 0; i < session->warning_count; i++)
         free(session->warnings[i]);
     pnx_process_close(&session->set.command);
@@ -249,7 +255,10 @@ static void end_record(pnx_session *session, const pnx_session_report *report)
         return;
     }
     pnx__session_keep_report(session, report);
-    bool over = report->unremoved == 0 || session->adoption >= PNX__ADOPTIONS_MAX;
+    bool over = report->unremoved == 0 ||
+                (session->adoption >= PNX__ADOPTIONS_MAX && !session->engine.unknown);
+    if (session->adopted && session->engine.unknown) /* an engine that is away is no attempt */
+        (void)!pnx__session_note_number(session, PNX__NOTE_ADOPTION, session->adoption - 1, NULL);
     if (over)
         (void)!pnx__ledger_closed(session->ledger, NULL);
     else /* from here on it is anybody's, though we live */

@@ -395,6 +395,16 @@ bool pnx__companions_stop(pnx_session *session, pnx_time deadline)
     return clean;
 }
 
+void pnx__companion_finish(pnx_session *session, struct pnx__companion *companion,
+                           pnx_time deadline)
+{
+    if (companion->running)
+        wait_politely(session, companion,
+                      deadline == PNX_FOREVER ? deadline : deadline - FORCE / 2);
+    if (companion->running)
+        use_force(session, companion);
+}
+
 /* ---- of a dead supervisor -------------------------------------------------------------------- */
 
 /* Its control pipe had its end when the supervisor died; so it may be on its way. */
@@ -415,7 +425,7 @@ void pnx__companion_adopt(pnx_session *session, uint32_t resource, const char *n
         return;
     }
     *companion = (struct pnx__companion){
-        .config = {.name = name},
+        .config = {.name = name, .patience = strcmp(name, PNX__ENGINE_SWEEP) == 0 ? 1 : 0},
         .running = true,
         .of_another = true,
         .control = -1,

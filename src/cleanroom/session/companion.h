@@ -26,6 +26,8 @@
 #define PNX__COMPANION_SAID 1024
 /** Descriptors of one companion that are waited for. */
 #define PNX__COMPANION_FDS 3
+/** The helper that has no use for patience: another one does its work again. */
+#define PNX__ENGINE_SWEEP "the sweep of the engine"
 /** So many may a session have at a time. */
 #define PNX__COMPANIONS_MAX 4
 
@@ -98,6 +100,9 @@ bool pnx__companions_stop(pnx_session *session, pnx_time deadline);
 /** One that an adopter found in the ledger; `identity` NULL: it is not known who it was. */
 void pnx__companion_adopt(pnx_session *session, uint32_t resource, const char *name,
                           const char *identity);
+/** Waits until it has ended by itself, and ends it by force if that is not before `deadline`. */
+void pnx__companion_finish(pnx_session *session, struct pnx__companion *companion,
+                           pnx_time deadline);
 void pnx__companions_tell(pnx_session *session, pnx_session_report *report);
 void pnx__companions_forget(pnx_session *session);
 

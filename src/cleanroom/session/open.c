@@ -282,7 +282,7 @@ static pnx_status make(pnx_session *session, pnx_error *err)
         return PNX_EFAILED;
     if ((status = prepare_set(session, err)) ||
         (status = pnx__session_start_reaper(session, err)) || (status = make_dir(session, err)) ||
-        (status = make_variables(session, err)) ||
+        (status = make_variables(session, err)) || (status = pnx__engine_offer(session, err)) ||
         (status = pnx__session_note_hooks(session, err)) ||
         (status = pnx__session_note_artifacts(session, err)))
         return status;
@@ -317,7 +317,7 @@ pnx_status pnx__session_new(const pnx_session_config *config, pnx_session **ret,
     }
     session->owner = getpid();
     session->state_fd = session->record_fd = -1;
-    session->signals[0] = session->signals[1] = -1;
+    session->signals[0] = session->signals[1] = session->engine.listener = -1;
     session->set.alarm_fd = session->set.command.pidfd = -1;
     session->set.command_ended = true;
     pthread_mutex_init(&session->things_lock, NULL);

@@ -37,8 +37,13 @@ static void do_without_cgroup(pnx_session *session, const pnx_error *why)
 static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error *err)
 {
     pnx_error why = {0};
+    bool offered = session->engine.listener >= 0;
+    char **environment = offered ? pnx__engine_environment_of_command() : NULL;
+    if (offered && !environment)
+        return pnx_fail(err, PNX_ENOMEM, "no memory for the command's environment");
     pnx_command command = {
         .argv = argv,
+        .environment = (const char *const *)environment,
         .set = (const char *const *)session->variables,
         .cgroup = session->cgroup,
         .isolate = session->config.isolate,
@@ -51,6 +56,7 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
         command.cgroup = NULL;
         status = pnx_process_spawn(&command, &session->set.command, &why);
     }
+    free(environment);
     if (status != PNX_OK && err)
         *err = why;
     return status;
@@ -58,19 +64,22 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
 
 bool pnx__session_serve(pnx_session *session, int fd, pnx_time deadline, bool *ret_ready)
 {
-    struct pollfd fds[3 + PNX__COMPANIONS_MAX * PNX__COMPANION_FDS] = {
+    struct pollfd fds[4 + PNX__COMPANIONS_MAX * PNX__COMPANION_FDS] = {
         {.fd = fd, .events = POLLIN},
         {.fd = session->signals[0], .events = POLLIN},
         {.fd = session->reaper.running ? session->reaper.process.pidfd : -1, .events = POLLIN},
+        {.fd = pnx__engine_poll_fd(session), .events = POLLIN},
     };
-    size_t companions = pnx__companions_poll_set(session, fds + 3);
-    int ready = pnx__poll(fds, 3 + companions, deadline);
+    size_t companions = pnx__companions_poll_set(session, fds + 4);
+    int ready = pnx__poll(fds, 4 + companions, deadline);
     if (fds[1].revents)
         (void)pnx__session_take_signals(session);
     if (fds[2].revents)
         pnx__session_replace_reaper(session);
     if (companions > 0)
         pnx__companions_serve(session);
+    if (fds[3].revents)
+        pnx__engine_connected(session);
     *ret_ready = fds[0].revents != 0;
     return ready != 0;
 }

@@ -9,6 +9,7 @@
 #include "ledger/ledger.h"
 #include "session/before.h"
 #include "session/companion.h"
+#include "session/engine.h"
 #include "session/reaper_link.h"
 #include "session/watch.h"
 #include "track/evidence.h"
@@ -25,6 +26,9 @@
 /** How many have taken it over so far; after the last one nobody tries again. */
 #define PNX__NOTE_ADOPTION "adoption"
 #define PNX__ADOPTIONS_MAX 3u
+
+/** From here on the variables are those that lead to an engine. */
+#define PNX__VARIABLES_OF_ENGINE 4
 
 /** So many things that a user should know are told one by one. */
 #define PNX__WARNINGS_MAX 16
@@ -79,6 +83,7 @@ struct pnx_session {
     char *warnings[PNX__WARNINGS_MAX];
     size_t warning_count, warnings_untold;
     struct pnx__companion *companions;
+    struct pnx__engine engine;
 
     /* Things (things.c, sweep.c). Users of the library make some from threads of their own. */
     pthread_mutex_t things_lock;
@@ -106,7 +111,8 @@ struct pnx_session {
     char tier_reason[224];
     struct pnx__process_set set;
     processes_guard set_guard;
-    char *variables[5]; /* what the command's environment is given; [0] is the cookie */
+    /* What the command's environment is given; [0] is the cookie. NULL-terminated. */
+    char *variables[PNX__VARIABLES_OF_ENGINE + 4];
 
     /* The run. */
     char **command;
@@ -130,8 +136,9 @@ struct pnx_session {
     /* Hooks that were run, and files that were saved, on their way to the report. */
     pnx_session_hook *hooks;
     size_t hook_count;
-    char *artifacts; /* an absolute path; NULL: nothing is saved */
-    char **save;     /* NULL: everything */
+    char *artifacts;  /* an absolute path; NULL: nothing is saved */
+    int artifacts_fd; /* of the directory in it that is the session's; 0: there is none so far */
+    char **save;      /* NULL: everything */
     struct pnx__artifacts artifacts_told;
 
     /* What was found in the directory. */
@@ -230,6 +237,11 @@ void pnx__session_recall_artifacts(pnx_session *session, const char *dir, const 
 void pnx__session_save_artifacts(pnx_session *session, pnx_time deadline);
 void pnx__session_tell_artifacts(pnx_session *session, pnx_session_report *report);
 void pnx__session_forget_artifacts(pnx_session *session);
+/** The directory that files are saved in, made when it is first asked for; NULL: none are saved. */
+const char *pnx__session_artifacts_place(pnx_session *session);
+/** A file that somebody else has saved there, or has not for a `reason`. */
+void pnx__session_add_artifact(pnx_session *session, const char *name, uint64_t bytes,
+                               const char *reason);
 
 /* close.c */
 /** Frees all that an open session has; for one whose opening failed, too. */
@@ -268,6 +280,8 @@ PNX_MUST_CHECK pnx_status pnx__session_adopt(int state_fd, int record_fd,
 /* account.c */
 /** Fills in the report of a session that was cleaned up. PNX_ENOMEM: rows are missing. */
 void pnx__session_account(pnx_session *session, pnx_session_report *ret);
+/** Adds a row, and takes its texts over. */
+void pnx__session_report_row(pnx_session_report *report, pnx_session_resource row);
 /** Something that the user should know; it is in the report. */
 void pnx__session_warn(pnx_session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
