@@ -9,6 +9,7 @@
 #include <patinox/kind.h>
 #include <patinox/monitor.h>
 #include <patinox/pool.h>
+#include <patinox/pressure.h>
 #include <patinox/registry.h>
 #include <patinox/scope.h>
 #include <patinox/task.h>
