@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file pressure.h
- * Memory is short: who can give some back does, before the kernel has to kill. The kernel says when,
- * by how long tasks had to wait for memory (pressure stall information, Linux 4.20 and later).
+ * Memory is short: who can give some back does, before the kernel has to kill. The kernel says
+ * when, by how long tasks had to wait for memory (pressure stall information, since Linux 4.20).
  *
  *     pnx_pressure *pressure;
  *     if (pnx_pressure_create(NULL, &pressure, err)) return err->code;
@@ -49,8 +49,8 @@ typedef struct pnx_pressure_config {
 
 /**
  * Begins to watch, with a thread of its own that sleeps until the kernel wakes it. `config` may be
- * NULL. PNX_EUNSUPPORTED: the kernel has no pressure stall information, or this user may not ask for
- * it; PNX_ENOTFOUND: no such `source`; PNX_EINVAL: the error names the field; PNX_ENOMEM,
+ * NULL. PNX_EUNSUPPORTED: the kernel has no pressure stall information, or this user may not ask
+ * for it; PNX_ENOTFOUND: no such `source`; PNX_EINVAL: the error names the field; PNX_ENOMEM,
  * PNX_EFAILED.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_pressure_create(const pnx_pressure_config *config,
@@ -88,9 +88,9 @@ typedef struct pnx_pressure_keep {
 } pnx_pressure_keep;
 
 /**
- * From now on `cache` shrinks when memory is short (pnx_cache_shrink); its capacity stays, so that it
- * grows again. Unsubscribe before the cache is destroyed. `keep` may be NULL. PNX_EINVAL: more than
- * 100; PNX_ENOMEM, PNX_EFORKED.
+ * From now on `cache` shrinks when memory is short (pnx_cache_shrink); its capacity stays, so that
+ * it grows again. Unsubscribe before the cache is destroyed. `keep` may be NULL. PNX_EINVAL: more
+ * than 100; PNX_ENOMEM, PNX_EFORKED.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_pressure_shrink_cache(pnx_pressure *pressure,
                                                             pnx_cache *cache,

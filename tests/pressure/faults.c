@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Each thing that it needs from the system is refused once: an error comes back, nothing is lost. */
+/* What it needs from the system is refused: an error comes back, nothing is lost. */
 #include "base/sys.h"
 
 #include <setjmp.h>

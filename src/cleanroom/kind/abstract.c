@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "kind/listed.h"
 #include "kind/sock_diag.h"
 #include "kind/thing.h"
 
@@ -21,56 +22,6 @@ static void name_of(const struct pnx__unix_socket *socket, char ret[NAME_SIZE])
         *to++ = byte ? byte : '0';
     }
     *to = '\0';
-}
-
-struct search {
-    const char *name;
-    const char *identity; /* NULL: whatever has the name */
-    char found[PNX__SOCKET_IDENTITY_MAX];
-};
-
-static bool is_wanted(const struct pnx__unix_socket *socket, void *context)
-{
-    struct search *search = context;
-    char name[NAME_SIZE], identity[PNX__SOCKET_IDENTITY_MAX];
-    if (socket->name[0] != '\0' || !pnx__unix_is_bound_itself(socket))
-        return true;
-    name_of(socket, name);
-    pnx__socket_identity(socket->inode, socket->cookie, identity);
-    if (strcmp(name, search->name) != 0 ||
-        (search->identity && strcmp(identity, search->identity) != 0))
-        return true;
-    memcpy(search->found, identity, sizeof identity);
-    return false;
-}
-
-static pnx_status look(struct search *search, pnx_error *err)
-{
-    if (search->name[0] != '@' || !search->name[1])
-        return pnx_fail(err, PNX_EINVAL, "'%s' is not the name of an abstract socket: '@…'",
-                        search->name);
-    pnx_status status = pnx__unix_each(is_wanted, search, err);
-    if (status == PNX_OK && !search->found[0])
-        status = pnx_fail(err, PNX_ENOTFOUND, "no abstract socket is '%s'", search->name);
-    return status;
-}
-
-static pnx_status find_abstract(const char *name, char *ret_identity, size_t size, pnx_error *err)
-{
-    struct search search = {.name = name};
-    pnx_status status = look(&search, err);
-    if (status != PNX_OK)
-        return status;
-    if (snprintf(ret_identity, size, "%s", search.found) >= (int)size)
-        return pnx_fail(err, PNX_EINVAL, "no room for the identity of the socket '%s'", name);
-    return PNX_OK;
-}
-
-/* A stream and a datagram socket may have the same name. */
-static pnx_status still_abstract(const char *name, const char *identity, pnx_error *err)
-{
-    struct search search = {.name = name, .identity = identity};
-    return look(&search, err);
 }
 
 struct listing {
@@ -100,6 +51,19 @@ static pnx_status list_abstract(pnx_thing_visit_fn visit, void *context, pnx_err
 {
     struct listing listing = {visit, context};
     return pnx__unix_each(visit_abstract, &listing, err);
+}
+
+static pnx_status find_abstract(const char *name, char *ret_identity, size_t size, pnx_error *err)
+{
+    if (name[0] != '@' || !name[1])
+        return pnx_fail(err, PNX_EINVAL, "'%s' is not the name of an abstract socket: '@…'", name);
+    return pnx__listed_find(&pnx__thing_abstract, name, ret_identity, size, err);
+}
+
+/* A stream and a datagram socket may have the same name. */
+static pnx_status still_abstract(const char *name, const char *identity, pnx_error *err)
+{
+    return pnx__listed_still(&pnx__thing_abstract, name, identity, err);
 }
 
 const pnx_thing_kind pnx__thing_abstract = {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "kind/listed.h"
 #include "kind/sock_diag.h"
 #include "kind/thing.h"
 
@@ -32,59 +33,6 @@ static void name_of(const struct pnx__inet_socket *socket, char ret[NAME_SIZE])
              socket->protocol == IPPROTO_TCP ? "tcp" : "udp", address, interface, socket->port);
 }
 
-struct search {
-    const char *name;
-    const char *identity; /* NULL: whatever has the name */
-    char found[PNX__SOCKET_IDENTITY_MAX];
-};
-
-static bool is_wanted(const struct pnx__inet_socket *socket, void *context)
-{
-    struct search *search = context;
-    char name[NAME_SIZE], identity[PNX__SOCKET_IDENTITY_MAX];
-    name_of(socket, name);
-    pnx__socket_identity(socket->inode, socket->cookie, identity);
-    if (strcmp(name, search->name) != 0 ||
-        (search->identity && strcmp(identity, search->identity) != 0))
-        return true;
-    memcpy(search->found, identity, sizeof identity);
-    return false;
-}
-
-static pnx_status look(struct search *search, pnx_error *err)
-{
-    bool tcp = strncmp(search->name, "tcp ", 4) == 0, udp = strncmp(search->name, "udp ", 4) == 0;
-    if (!tcp && !udp)
-        return pnx_fail(err, PNX_EINVAL,
-                        "'%s' is not the name of a port: it has the form 'tcp 127.0.0.1:80' or "
-                        "'udp [::1]:53'",
-                        search->name);
-    int family = search->name[4] == '[' ? AF_INET6 : AF_INET;
-    pnx_status status =
-        pnx__inet_each(family, tcp ? IPPROTO_TCP : IPPROTO_UDP, is_wanted, search, err);
-    if (status == PNX_OK && !search->found[0])
-        status = pnx_fail(err, PNX_ENOTFOUND, "nobody listens on '%s'", search->name);
-    return status;
-}
-
-static pnx_status find_port(const char *name, char *ret_identity, size_t size, pnx_error *err)
-{
-    struct search search = {.name = name};
-    pnx_status status = look(&search, err);
-    if (status != PNX_OK)
-        return status;
-    if (snprintf(ret_identity, size, "%s", search.found) >= (int)size)
-        return pnx_fail(err, PNX_EINVAL, "no room for the identity of the port '%s'", name);
-    return PNX_OK;
-}
-
-/* Several sockets may share a port (SO_REUSEPORT). */
-static pnx_status still_port(const char *name, const char *identity, pnx_error *err)
-{
-    struct search search = {.name = name, .identity = identity};
-    return look(&search, err);
-}
-
 struct listing {
     pnx_thing_visit_fn visit;
     void *context;
@@ -110,6 +58,22 @@ static pnx_status list_ports(pnx_thing_visit_fn visit, void *context, pnx_error 
 {
     struct listing listing = {visit, context};
     return pnx__inet_each(0, 0, visit_port, &listing, err);
+}
+
+static pnx_status find_port(const char *name, char *ret_identity, size_t size, pnx_error *err)
+{
+    if (strncmp(name, "tcp ", 4) != 0 && strncmp(name, "udp ", 4) != 0)
+        return pnx_fail(err, PNX_EINVAL,
+                        "'%s' is not the name of a port: it has the form 'tcp 127.0.0.1:80' or "
+                        "'udp [::1]:53'",
+                        name);
+    return pnx__listed_find(&pnx__thing_port, name, ret_identity, size, err);
+}
+
+/* Several sockets may share a port (SO_REUSEPORT). */
+static pnx_status still_port(const char *name, const char *identity, pnx_error *err)
+{
+    return pnx__listed_still(&pnx__thing_port, name, identity, err);
 }
 
 const pnx_thing_kind pnx__thing_port = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pressure stall information: a trigger is written into the file, and poll(2) tells when it fires.
- * The kernel's Documentation/accounting/psi.rst says how. A trigger lives as long as its descriptor,
- * and fires at most once in a window.
+ * The kernel's Documentation/accounting/psi.rst says how. A trigger lives as long as its
+ * descriptor, and fires at most once in a window.
  */
 #include "base/sys.h"
 #include "pressure/internal.h"
