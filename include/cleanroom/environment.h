@@ -148,6 +148,7 @@ typedef struct pnx_environment_config {
     pnx_policy policy;
     const char *artifacts;   /**< a directory, made if need be; NULL: nothing is saved */
     bool artifacts_always;   /**< also when nothing has failed; coverage always is */
+    pnx_keep keep;           /**< of its network and volumes */
     unsigned parallel;       /**< services that are started, or removed, at a time; 0: 8 */
     pnx_environment *within; /**< in the network of another one, whose services it sees; unless
                                   `reach` is set: then it has its own. To be removed before it */

@@ -123,6 +123,12 @@ typedef struct pnx_session_config {
     pnx_docker docker;
     bool docker_strict;  /**< what is not the session's is neither seen nor touched by the command
                                 [it is told] */
+    /**
+     * A YAML file whose key `services` names containers (docs/services.md): they are started before
+     * the command, which finds them by variables, and taken down after its processes. Needs the
+     * program cleanroom-services. Used by pnx_session_open only [none]
+     */
+    const char *services;
     bool owns_children;  /**< nothing else in this process makes children meanwhile: then orphans
                                 that have neither cgroup nor cookie are known to be the command's */
     pnx_at_exit at_exit; /**< what becomes of a session that is open when the process exits

@@ -27,6 +27,7 @@ enum {
     ON_EXIT,
     ARTIFACTS,
     SAVE,
+    SERVICES,
     REPORT_FD,
     EACH,
     RETRIES,
@@ -54,6 +55,7 @@ static const struct option options[] = {
     {"on-exit", required_argument, NULL, ON_EXIT},
     {"artifacts", required_argument, NULL, ARTIFACTS},
     {"save", required_argument, NULL, SAVE},
+    {"services", required_argument, NULL, SERVICES},
     {"report-fd", required_argument, NULL, REPORT_FD},
     {"each", required_argument, NULL, EACH},
     {"jobs", required_argument, NULL, 'j'},
@@ -303,6 +305,9 @@ static bool take(int option, struct run_options *ret)
         return true;
     case SAVE:
         return add_saved(optarg, ret);
+    case SERVICES:
+        ret->session.services = optarg;
+        return true;
     case REPORT_FD:
         return parse_report_fd(optarg, &ret->report_fd);
     case EACH:

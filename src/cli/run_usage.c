@@ -28,6 +28,7 @@ const char run_usage[] =
     "                       critical) says how early; may be given several times\n"
     "  --artifacts DIR      save the files in TMPDIR to DIR/NAME-ID before they are removed\n"
     "  --save GLOB          save only files like that; may be given several times [all]\n"
+    "  --services FILE      start the containers that FILE (YAML) has under 'services' before CMD\n"
     "  --report FILE        write the report to FILE.txt, .json, .xml (JUnit) or .html, too; may "
     "be\n"
     "                       given several times\n"

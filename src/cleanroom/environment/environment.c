@@ -28,7 +28,7 @@ static pnx_status check_policy(const pnx_policy *policy, pnx_error *err)
 
 /* ---- network and volumes --------------------------------------------------------------------- */
 
-static pnx_status make_network(pnx_environment *environment, pnx_error *err)
+static pnx_status make_network(pnx_environment *environment, pnx_keep keep, pnx_error *err)
 {
     const char *label =
         pnx__arena_format(&environment->memory, "%s=%s", PNX_LABEL_ENVIRONMENT, environment->id);
@@ -39,7 +39,8 @@ static pnx_status make_network(pnx_environment *environment, pnx_error *err)
     pnx_status status =
         pnx_network_new(environment->engine,
                         &(pnx_network_config){.labels = (const char *const[]){label, NULL},
-                                              .internal = environment->reach == PNX_REACH_INTERNAL},
+                                              .internal = environment->reach == PNX_REACH_INTERNAL,
+                                              .keep = keep},
                         &environment->network, err);
     if (status != PNX_OK)
         return status;
@@ -58,14 +59,14 @@ static pnx_status take_network(pnx_environment *environment, const pnx_environme
     if (status != PNX_OK)
         return status;
     if (!outer || config->reach)
-        return make_network(environment, err);
+        return make_network(environment, config->keep, err);
     environment->reach = outer->reach;
     environment->network_name = pnx__arena_text(&environment->memory, outer->network_name);
     return environment->network_name ? PNX_OK : pnx__docker_no_memory(err);
 }
 
 static pnx_status make_volumes(pnx_environment *environment, const char *const *names,
-                               pnx_error *err)
+                               pnx_keep keep, pnx_error *err)
 {
     size_t count = 0;
     while (names && names[count])
@@ -79,7 +80,8 @@ static pnx_status make_volumes(pnx_environment *environment, const char *const *
     for (size_t i = 0; i < count; i++) {
         struct pnx__named_volume *volume = &environment->volumes[i];
         pnx_status status = pnx_volume_new(
-            environment->engine, &(pnx_volume_config){.labels = (const char *const[]){label, NULL}},
+            environment->engine,
+            &(pnx_volume_config){.labels = (const char *const[]){label, NULL}, .keep = keep},
             &volume->object, err);
         if (status != PNX_OK)
             return status;
@@ -136,7 +138,7 @@ static pnx_status fill(pnx_environment *environment, const pnx_environment_confi
     if (status == PNX_OK)
         status = take_network(environment, config, err);
     if (status == PNX_OK)
-        status = make_volumes(environment, config->volumes, err);
+        status = make_volumes(environment, config->volumes, config->keep, err);
     if (status == PNX_OK)
         status = make_services(environment, config, err);
     return status == PNX_OK && memory->failed ? pnx__docker_no_memory(err) : status;

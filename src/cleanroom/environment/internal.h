@@ -118,7 +118,7 @@ struct pnx_environment {
 
 /* ---- plan.c ---------------------------------------------------------------------------------- */
 
-/** PNX_EINVAL: it is no name of a service; PNX_EALREADY: there is one whose variables are the same. */
+/** PNX_EINVAL: it is no name of a service; PNX_EALREADY: one has the same variables. */
 pnx_status pnx__service_check_name(const pnx_environment *environment, const char *name,
                                    pnx_error *err);
 /** A service from its configuration, whose name was checked; it is not in the list yet. */
@@ -168,7 +168,7 @@ pnx_status pnx__service_save_coverage(pnx_service *service, const pnx_call *call
 /** Stops it, saves what is to be saved, removes and verifies it. */
 pnx_status pnx__service_remove(pnx_service *service, const pnx_call *call, pnx_error *err);
 
-/* ---- scheduler.c ------------------------------------------------------------------------------- */
+/* ---- scheduler.c ----------------------------------------------------------------------------- */
 
 /**
  * Does `work` for services, several at a time, each when `may` says that it may be done; both with

@@ -118,6 +118,11 @@ static void add_last_words(const char *log, pnx_error *err)
     for (unsigned lines = 0; start > log && end - start < PNX_ERROR_CAUSE_MAX - 16; start--)
         if (start[-1] == '\n' && ++lines == 2)
             break;
+    /* Half a line says less than none, unless it is all there is. */
+    const char *whole =
+        start > log && start[-1] != '\n' ? memchr(start, '\n', (size_t)(end - start)) : NULL;
+    if (whole)
+        start = whole + 1;
     if (start == end)
         return;
     err->cause.code = err->code;

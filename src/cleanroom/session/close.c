@@ -128,7 +128,10 @@ static pnx_status clean_up(pnx_session *session)
     clean = processes == PNX_OK && clean;
     enter(session, "ending helpers");
     pnx__engine_withdraw(session); /* who connected in time is served to the end */
+    if (failed(session))
+        pnx__services_tell_failure(session);
     clean = pnx__companions_stop(session, deadline) && clean;
+    pnx__services_settle(session);
     if (session->engine.resource != 0) {
         enter(session, "removing containers");
         clean = pnx__engine_sweep(session, failed(session), deadline) && clean;
@@ -204,6 +207,7 @@ void pnx__session_free_all(pnx_session *session)
     pnx__session_forget_artifacts(session);
     pnx__companions_forget(session);
     pnx__engine_forget(session);
+    pnx__services_forget(session);
     for (size_t i = 0; i < session->warning_count; i++)
         free(session->warnings[i]);
     pnx_process_close(&session->set.command);

@@ -84,6 +84,8 @@ void pnx__engine_forget(pnx_session *session);
 
 /** Removes what the session has in an engine. False: something is still there, or may be. */
 bool pnx__engine_sweep(pnx_session *session, bool failed, pnx_time deadline);
+/** What a helper tells of one thing in the engine, for the report. */
+void pnx__engine_take_row(pnx_session *session, const struct pnx__flat *flat, pnx_origin origin);
 /** From the ledger of a dead supervisor. */
 void pnx__engine_adopt(pnx_session *session, uint32_t resource, const char *host,
                        const struct pnx__ledger_view *view);

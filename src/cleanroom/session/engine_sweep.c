@@ -80,7 +80,8 @@ static bool has_room(struct pnx__engine *engine)
 }
 
 /* One that was there still is told again when it went after all. */
-static pnx_session_resource *row_of(struct pnx__engine *engine, const char *kind, const char *id)
+static pnx_session_resource *row_of(struct pnx__engine *engine, const char *kind, const char *id,
+                                    pnx_origin origin)
 {
     for (size_t i = 0; i < engine->row_count; i++)
         if (engine->rows[i].kind == kind && engine->rows[i].id &&
@@ -89,16 +90,15 @@ static pnx_session_resource *row_of(struct pnx__engine *engine, const char *kind
     if (!has_room(engine))
         return NULL;
     pnx_session_resource *row = &engine->rows[engine->row_count++];
-    *row = (pnx_session_resource){
-        .kind = kind, .id = strdup(id), .origin = PNX_ORIGIN_FOUND, .owner = -1};
+    *row = (pnx_session_resource){.kind = kind, .id = strdup(id), .origin = origin, .owner = -1};
     return row;
 }
 
-static void take_thing(pnx_session *session, const struct pnx__flat *flat)
+void pnx__engine_take_row(pnx_session *session, const struct pnx__flat *flat, pnx_origin origin)
 {
     const char *kind = kind_of(pnx__flat_get(flat, "kind"));
     pnx_session_resource *row =
-        kind ? row_of(&session->engine, kind, pnx__flat_get(flat, "id")) : NULL;
+        kind ? row_of(&session->engine, kind, pnx__flat_get(flat, "id"), origin) : NULL;
     if (!row) {
         session->things_unlisted += kind != NULL;
         return;
@@ -121,7 +121,7 @@ static void take_line(void *context, const char *line)
             pnx__session_add_artifact(session, pnx__flat_get(&flat, "name"),
                                       number_of(&flat, "bytes"), pnx__flat_get(&flat, "reason"));
         else
-            take_thing(session, &flat);
+            pnx__engine_take_row(session, &flat, PNX_ORIGIN_FOUND);
     }
     free(copy);
 }

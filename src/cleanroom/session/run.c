@@ -34,7 +34,8 @@ static void do_without_cgroup(pnx_session *session, const pnx_error *why)
     session->tier = 0;
 }
 
-static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error *err)
+static pnx_status spawn_with(pnx_session *session, const char *const *argv, char *const *set,
+                             pnx_error *err)
 {
     pnx_error why = {0};
     bool offered = session->engine.listener >= 0;
@@ -44,7 +45,7 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
     pnx_command command = {
         .argv = argv,
         .environment = (const char *const *)environment,
-        .set = (const char *const *)session->variables,
+        .set = (const char *const *)set,
         .cgroup = session->cgroup,
         .isolate = session->config.isolate,
         .tmpdir = pnx_tempdir_path(session->dir),
@@ -59,6 +60,15 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
     free(environment);
     if (status != PNX_OK && err)
         *err = why;
+    return status;
+}
+
+static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error *err)
+{
+    char **set = pnx__services_add_variables(session, session->variables);
+    pnx_status status = set ? spawn_with(session, argv, set, err)
+                            : pnx_fail(err, PNX_ENOMEM, "no memory for the command's environment");
+    free(set);
     return status;
 }
 
@@ -108,6 +118,9 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
     set->started = pnx_monotonic_now();
     session->started = pnx__now_since_1970();
     pnx_status status = pnx__session_note_command(session, err);
+    if (status == PNX_OK)
+        status = pnx__services_start(session, err);
+    set->started = pnx_monotonic_now(); /* the command's own time */
     if (status == PNX_OK)
         status = spawn(session, argv, err);
     if (status != PNX_OK)

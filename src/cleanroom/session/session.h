@@ -11,6 +11,7 @@
 #include "session/companion.h"
 #include "session/engine.h"
 #include "session/reaper_link.h"
+#include "session/services.h"
 #include "session/watch.h"
 #include "track/evidence.h"
 
@@ -84,6 +85,7 @@ struct pnx_session {
     size_t warning_count, warnings_untold;
     struct pnx__companion *companions;
     struct pnx__engine engine;
+    struct pnx__services *services; /* NULL: none */
 
     /* Things (things.c, sweep.c). Users of the library make some from threads of their own. */
     pthread_mutex_t things_lock;
