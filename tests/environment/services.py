@@ -73,7 +73,14 @@ def a_script_finds_a_service_that_is_ready_and_nothing_stays():
         assert (done.returncode, done.stdout) == (0, "hello, you\n"), done
         assert what_is_there() == []
         with open(place.file("r.json")) as file:
-            session = json.load(file)["session"]
+            report = json.load(file)
+        session = report["session"]
+        rows = [(row["kind"], row["name"], row["status"], row["verified"])
+                for row in report["resources"] if row["kind"] in ("container", "network", "volume")]
+        assert sorted(rows) == [
+            ("container", "prepare", "removed", True), ("container", "web", "removed", True),
+            ("network", "network", "removed", True), ("volume", "shared", "removed", True)], rows
+        assert report["leftovers"] == 0, report
         with open(place.file(f"kept/services-{session}/prepare.log")) as file:
             assert file.read() == "prepared\n"
 

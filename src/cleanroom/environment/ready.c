@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting until a service is ready. Nothing tells when it is, so it is looked at again and again. */
+/* Waiting until a service is ready. Nothing tells when it is: it is looked at again and again. */
 #include "environment/internal.h"
 
 #include "docker/calls.h"

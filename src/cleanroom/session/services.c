@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Stopping, saving and removing takes the engine seconds for each. */
 #define PATIENCE PNX_S(120)
+/* How the program exits that had to leave something behind; in all other cases nothing is. */
+#define NOT_REMOVED 1
 
 pnx_status pnx__services_take(pnx_session *session, pnx_error *err)
 {
@@ -176,7 +179,10 @@ void pnx__services_settle(pnx_session *session)
     const pnx_outcome gone = {.fate = PNX_FATE_REMOVED, .verified = true};
     /* If the command made things in the engine, too, there is more to be looked for. */
     if (!services || !services->companion.started_once || services->companion.running ||
-        services->companion.status != 0 || engine->starts > 0 || engine->resource == 0)
+        engine->starts > 0 || engine->resource == 0)
+        return;
+    int status = services->companion.status;
+    if (status < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == NOT_REMOVED)
         return;
     pnx__session_gone(session, engine->resource, &gone);
     engine->resource = 0;

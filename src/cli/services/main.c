@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* With any other status nothing is left. */
 #define EXIT_NOT_REMOVED 1
 #define EXIT_USAGE 2
 #define EXIT_CANNOT_START 3
@@ -208,10 +209,9 @@ static int run(pnx_environment *environment, struct control *control)
         return EXIT_CANNOT_START;
     }
     bool up = bring_up(environment, control) == PNX_OK;
-    if (!up) { /* its end may be long in coming; there is nothing to wait for */
-        (void)!pnx_environment_remove(environment, NULL, NULL);
-        return EXIT_CANNOT_START;
-    }
+    if (!up) /* the end of the pipe may be long in coming, and there is nothing to wait for */
+        return pnx_environment_remove(environment, NULL, NULL) == PNX_OK ? EXIT_CANNOT_START
+                                                                         : EXIT_NOT_REMOVED;
     (void)pthread_join(listener, NULL);
     if (control->failed)
         pnx_environment_set_failed(environment);
