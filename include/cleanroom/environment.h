@@ -319,7 +319,7 @@ PNX_API void pnx_environment_stats_of(const pnx_environment *environment,
 /**
  * Prometheus text exposition format 0.0.4, to be written after that of the registry
  * (pnx_stats_write_prometheus): cleanroom_environment_*_total{environment}, cleanroom_environment_
- * services, and the histograms cleanroom_environment_ready_seconds and _remove_seconds. PNX_EFAILED.
+ * services, and the histograms cleanroom_environment_{ready,remove}_seconds. PNX_EFAILED.
  */
 PNX_MUST_CHECK PNX_API pnx_status
 pnx_environment_write_prometheus(const pnx_environment *environment, FILE *out, pnx_error *err);

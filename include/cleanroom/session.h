@@ -121,7 +121,7 @@ typedef struct pnx_session_config {
      * there when the session is closed are removed, and so when its process dies [off]
      */
     pnx_docker docker;
-    bool docker_strict;  /**< what is not the session's is neither seen nor touched by the command
+    bool docker_strict; /**< what is not the session's is neither seen nor touched by the command
                                 [it is told] */
     /**
      * A YAML file whose key `services` names containers (docs/services.md): they are started before
