@@ -102,6 +102,7 @@ static void cannot_connect(struct pnx__connection *connection, int problem)
     const char *host = connection->proxy->engine_at.host;
     pnx__side_close(connection->engine);
     connection->engine = NULL;
+    connection->creation.sent = false;
     pnx__creation_settle(connection, 0);
     connection->answering = false;
     pnx__refuse_and_close(connection, 502, "cannot reach the engine at %s: %s", host,
