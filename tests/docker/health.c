@@ -340,10 +340,10 @@ static void a_guard_that_is_dropped_cancels_its_look_and_has_ended(void **state)
         pnx_test_log_clear(told.log);
         assert_ok(pnx_close_by(&guard, patience().deadline, &err), &err);
     }
-    pnx_report report;
-    assert_ok(pnx_registry_report(registry, &report, &err), &err);
-    assert_int_equal(report.counts.live + report.counts.queued + report.counts.running, 0);
-    pnx_report_done(&report);
+    pnx_counts counts;
+    assert_ok(pnx_registry_wait_idle(registry, patience().deadline), &err);
+    pnx_registry_counts(registry, &counts);
+    assert_int_equal(counts.live, 0);
     assert_string_equal(pnx_test_log_text(told.log), "");
     end_registry(registry);
     remove_object(object);

@@ -16,6 +16,16 @@ static const pnx_kind job_kind = {
     .release = run_job,
 };
 
+/* What is left to do when a beat has stopped; it goes before what looks. */
+static const pnx_kind last_kind = {
+    .name = "container removal",
+    .priority = PNX_HIGH,
+    .flags = PNX_BLOCKING,
+    .timeout = PNX_FOREVER,
+    .value_size = sizeof(struct pnx__beat *),
+    .release = run_job,
+};
+
 /* Of the release that waits for it. With the mutex held, which is given back; afterwards nothing
  * of the beat is touched. */
 static void let_go(struct pnx__beat *beat)
@@ -48,10 +58,10 @@ static pnx_status set_timer(struct pnx__beat *beat, pnx_duration delay, pnx_erro
     return status;
 }
 
-static pnx_status submit(struct pnx__beat *beat, pnx_error *err)
+static pnx_status submit(struct pnx__beat *beat, const pnx_kind *kind, pnx_error *err)
 {
     pnx_id job;
-    pnx_status status = pnx_register(beat->registry, &job_kind, &beat, PNX_HERE, &job, err);
+    pnx_status status = pnx_register(beat->registry, kind, &beat, PNX_HERE, &job, err);
     if (status == PNX_OK)
         (void)pnx_release_later(beat->registry, job, NULL);
     return status;
@@ -71,13 +81,29 @@ static pnx_status tick(void *argument)
         return PNX_ECANCELED;
     }
     pthread_mutex_unlock(&beat->mutex);
-    if (submit(beat, &err) == PNX_OK)
+    if (submit(beat, &job_kind, &err) == PNX_OK)
         return PNX_ECANCELED;
     beat->failed(beat->owner, &err);
     pthread_mutex_lock(&beat->mutex);
     beat->working = false;
     let_go(beat);
     return PNX_ECANCELED;
+}
+
+void pnx__beat_leave(struct pnx__beat *beat, pnx_duration next)
+{
+    pnx_error err = {0};
+    pnx_status status = PNX_OK;
+    pthread_mutex_lock(&beat->mutex);
+    if (!beat->stopping && next != PNX_FOREVER)
+        status = set_timer(beat, next, &err);
+    if (status != PNX_OK) {
+        pthread_mutex_unlock(&beat->mutex);
+        beat->failed(beat->owner, &err);
+        pthread_mutex_lock(&beat->mutex);
+    }
+    beat->working = false;
+    let_go(beat);
 }
 
 struct job {
@@ -88,20 +114,8 @@ struct job {
 /* Also when the work, or somebody's function that it calls, has ended the thread. */
 static void end_job(void *context)
 {
-    struct job *job = context;
-    struct pnx__beat *beat = job->beat;
-    pnx_error err = {0};
-    pnx_status status = PNX_OK;
-    pthread_mutex_lock(&beat->mutex);
-    if (!beat->stopping && job->next != PNX_FOREVER)
-        status = set_timer(beat, job->next, &err);
-    if (status != PNX_OK) {
-        pthread_mutex_unlock(&beat->mutex);
-        beat->failed(beat->owner, &err);
-        pthread_mutex_lock(&beat->mutex);
-    }
-    beat->working = false;
-    let_go(beat);
+    const struct job *job = context;
+    pnx__beat_leave(job->beat, job->next);
 }
 
 static pnx_status run_job(void *value, const pnx_release *why)
@@ -142,7 +156,22 @@ pnx_status pnx__beat_begin(struct pnx__beat *beat, pnx_duration delay, pnx_error
     return status;
 }
 
-pnx_status pnx__beat_stop(struct pnx__beat *beat, const pnx_release *why, pnx_time deadline)
+pnx_status pnx__beat_enter(struct pnx__beat *beat, pnx_error *err)
+{
+    pnx_status status = PNX_OK;
+    pthread_mutex_lock(&beat->mutex);
+    if (beat->stopping)
+        status = pnx_fail(err, PNX_ECANCELED, "its guard was dropped");
+    else if (beat->timing || beat->working)
+        status = pnx_fail(err, PNX_EALREADY, "it has begun already");
+    else
+        beat->working = true;
+    pthread_mutex_unlock(&beat->mutex);
+    return status;
+}
+
+pnx_status pnx__beat_stop(struct pnx__beat *beat, const pnx_release *why, pnx_time deadline,
+                          bool blocks)
 {
     pthread_mutex_lock(&beat->mutex);
     beat->stopping = true;
@@ -153,11 +182,21 @@ pnx_status pnx__beat_stop(struct pnx__beat *beat, const pnx_release *why, pnx_ti
                          pnx_registry_state(beat->registry, beat->timer) != PNX_LIVE))
         beat->timing = false;
     bool over = !beat->timing && !beat->working;
-    beat->pending = !over;
+    bool last = over && blocks;
+    beat->working = beat->working || last;
+    beat->pending = !over || last;
     beat->token = pnx_release_token(why);
     beat->deadline = deadline;
     pthread_mutex_unlock(&beat->mutex);
-    return over ? PNX_OK : PNX_PENDING;
+    if (!last)
+        return over ? PNX_OK : PNX_PENDING;
+    if (submit(beat, &last_kind, NULL) == PNX_OK)
+        return PNX_PENDING;
+    /* At a shutdown nothing is taken in any more: then here. */
+    pthread_mutex_lock(&beat->mutex);
+    beat->working = beat->pending = false;
+    pthread_mutex_unlock(&beat->mutex);
+    return PNX_OK;
 }
 
 void pnx__beat_close(struct pnx__beat *beat)

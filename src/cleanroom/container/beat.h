@@ -46,11 +46,21 @@ pnx_status pnx__beat_open(struct pnx__beat *beat, const char *name, pnx_error *e
 /** Begins. Once. */
 pnx_status pnx__beat_begin(struct pnx__beat *beat, pnx_duration delay, pnx_error *err);
 /**
+ * Begins with work of the caller's own, in its thread: a beat that is stopped meanwhile waits for
+ * its end, pnx__beat_leave, with the time until the next work, or PNX_FOREVER. PNX_EALREADY;
+ * PNX_ECANCELED: it is stopped.
+ */
+pnx_status pnx__beat_enter(struct pnx__beat *beat, pnx_error *err);
+void pnx__beat_leave(struct pnx__beat *beat, pnx_duration next);
+/**
  * Nothing new begins, what goes on is canceled. PNX_OK: nothing of it runs any more. PNX_PENDING,
  * for the release `why` to answer: `stopped` will be called, and what it answers completes it.
  * `deadline` is handed on to it.
+ * The release must not be PNX_BLOCKING: it could wait for the very work that it is to cancel. With
+ * `blocks`, what `stopped` does takes time, and is done in a job of its own.
  */
-pnx_status pnx__beat_stop(struct pnx__beat *beat, const pnx_release *why, pnx_time deadline);
+pnx_status pnx__beat_stop(struct pnx__beat *beat, const pnx_release *why, pnx_time deadline,
+                          bool blocks);
 /** After it was stopped, or never began. */
 void pnx__beat_close(struct pnx__beat *beat);
 bool pnx__beat_is_stopping(struct pnx__beat *beat);

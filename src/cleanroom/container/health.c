@@ -215,7 +215,7 @@ static pnx_status release_watch(void *value, const pnx_release *why)
 {
     pnx_health_watch *watch;
     memcpy(&watch, value, sizeof watch);
-    pnx_status status = pnx__beat_stop(&watch->beat, why, pnx__deadline_of(why));
+    pnx_status status = pnx__beat_stop(&watch->beat, why, pnx__deadline_of(why), false);
     return status == PNX_OK ? end(watch, PNX_FOREVER) : status;
 }
 

@@ -106,18 +106,25 @@ void pnx__docker_object_note(pnx_object *object, const json_t *about)
  * worker from that one for longer. The registry's retries wait outside of the workers. */
 #define BUSY_IN_A_WORKER PNX_MS(20)
 
+pnx_status pnx__docker_object_release(pnx_object *object, const pnx_call *call, pnx_error *err)
+{
+    struct pnx__limit limit = pnx__docker_limit_of(object->engine, call);
+    pnx_time busy_until = pnx_time_after(pnx_monotonic_now(), BUSY_IN_A_WORKER);
+    return pnx__docker_object_remove(object, &limit, busy_until, err);
+}
+
 static pnx_status release_object(void *value, const pnx_release *why)
 {
     pnx_object *object;
     memcpy(&object, value, sizeof object);
-    /* A little early, so that it is not declared late while it is still able to tell. */
-    pnx_time deadline = why->deadline;
-    if (deadline != PNX_FOREVER)
-        deadline -= (deadline - pnx_monotonic_now()) / 16;
-    struct pnx__limit limit =
-        pnx__docker_limit_of(object->engine, &(pnx_call){.deadline = deadline});
-    pnx_time busy_until = pnx_time_after(pnx_monotonic_now(), BUSY_IN_A_WORKER);
-    pnx_status status = pnx__docker_object_remove(object, &limit, busy_until, NULL);
+    /* A little early, so that it is not declared late while it is still able to tell. By how long
+     * it is: the registry may have another clock. */
+    pnx_time deadline = PNX_FOREVER;
+    if (why->deadline != PNX_FOREVER) {
+        pnx_duration left = why->deadline - pnx_registry_now(why->registry);
+        deadline = pnx_time_after(pnx_monotonic_now(), left - left / 16);
+    }
+    pnx_status status = pnx__docker_object_release(object, &(pnx_call){.deadline = deadline}, NULL);
     if (status == PNX_OK)
         pnx_object_free(object);
     return status;

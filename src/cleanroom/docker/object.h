@@ -45,6 +45,8 @@ pnx_status pnx__docker_object_of(pnx_engine *engine, pnx_object_type type, const
 /** What is busy is tried again until `busy_until` only. */
 pnx_status pnx__docker_object_remove(pnx_object *object, const struct pnx__limit *limit,
                                      pnx_time busy_until, pnx_error *err);
+/** pnx_object_remove, on a worker: what is busy is not waited for there. */
+pnx_status pnx__docker_object_release(pnx_object *object, const pnx_call *call, pnx_error *err);
 /** Takes down what it will have to see gone: `about` is what inspect says about the container. */
 void pnx__docker_object_note(pnx_object *object, const struct json_t *about);
 /** Is the process that was noted still there? */
