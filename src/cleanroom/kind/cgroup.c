@@ -428,8 +428,9 @@ static pnx_status release_cgroup(void *value, const pnx_release *why)
 {
     pnx_cgroup *cgroup;
     memcpy(&cgroup, value, sizeof cgroup);
-    if (pnx_cgroup_populated(cgroup) && pnx_cgroup_kill(cgroup) == PNX_OK)
-        (void)pnx_cgroup_wait_empty(cgroup, pnx_time_after(pnx_monotonic_now(), AFTER_KILL));
+    if (!cgroup->has_stuck && pnx_cgroup_populated(cgroup) && pnx_cgroup_kill(cgroup) == PNX_OK)
+        cgroup->has_stuck = pnx_cgroup_wait_empty(
+                                cgroup, pnx_time_after(pnx_monotonic_now(), AFTER_KILL)) != PNX_OK;
     pnx_status status = pnx_cgroup_remove(cgroup, cgroup->outcome, NULL);
     if (status == PNX_OK)
         pnx_cgroup_free(cgroup);

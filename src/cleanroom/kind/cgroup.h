@@ -11,6 +11,7 @@ struct pnx_cgroup {
     const char *hierarchy;   /* its path as /proc/…/cgroup prints it */
     bool below_ours; /* beneath the `cleanroom` at the top, which goes with its last child */
     bool moved_out;  /* we live in `name`.supervisor beside it */
+    bool has_stuck;  /* what is in it was killed and waited for in vain: not again */
     pnx_outcome *outcome;
     char text[];
 };
@@ -23,5 +24,4 @@ pnx_cgroup *pnx__cgroup_allocate(const char *parent, const char *parent_hierarch
                                  const char *name);
 /** Opens it in its parent, which is open. False: errno. */
 bool pnx__cgroup_open(pnx_cgroup *cgroup);
-
 #endif

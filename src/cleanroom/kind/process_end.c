@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kind/process_set.h"
 
+#include "kind/cgroup.h"
 #include "kind/outcome.h"
 #include "kind/process_wait.h"
 #include "kind/sys.h"
@@ -19,6 +20,8 @@
 #define REAPERS PNX_S(5)
 /* What was killed needs some 0.1 ms per MiB that it had mapped; this is for machines in trouble. */
 #define AFTER_KILL PNX_S(5)
+/* At the second attempt, for what was killed and did not go. */
+#define AFTER_KILL_AGAIN PNX_S(1)
 
 static pnx_time after(pnx_duration span)
 {
@@ -199,6 +202,8 @@ static pnx_status fail_stuck(struct pnx__process_set *set, pnx_time began, pnx_e
     for (size_t i = 0; i < set->found_count; i++)
         if (!set->found[i].outcome.verified)
             explain_stuck(&set->found[i], began);
+    if (set->cgroup)
+        set->cgroup->has_stuck = true;
     return pnx_fail(err, PNX_EBUSY, "%zu processes are still there after SIGKILL", left);
 }
 
@@ -213,9 +218,10 @@ static void interrupt(struct pnx__process_set *set)
         set->found[i].asked = set->grace > 0;
 }
 
-static pnx_status end_all(struct pnx__process_set *set, pnx_time deadline, pnx_error *err)
+static pnx_status end_all(struct pnx__process_set *set, pnx_duration after_kill, pnx_time deadline,
+                          pnx_error *err)
 {
-    pnx_time began = pnx_monotonic_now();
+    pnx_time began = pnx_monotonic_now(), last = 0;
     unsigned empty = 0;
     if (set->interrupted && !set->command_ended) {
         interrupt(set);
@@ -224,12 +230,13 @@ static pnx_status end_all(struct pnx__process_set *set, pnx_time deadline, pnx_e
     } else {
         settle(set);
         if (set->grace <= 0)
-            kill_cgroup_at_once(set, earlier(after(AFTER_KILL), deadline));
+            kill_cgroup_at_once(set, last = earlier(after(after_kill), deadline));
         else if (set->found_count > 0)
             ask(set);
     }
     (void)verify(set, began);
-    pnx_time last = earlier(after(AFTER_KILL), deadline);
+    if (last == 0)
+        last = earlier(after(after_kill), deadline);
     bool gone = kill_all(set, empty, last) && pnx__set_reap_all(set, last);
     if (!gone || verify(set, began) > 0)
         return fail_stuck(set, began, err);
@@ -242,8 +249,10 @@ static pnx_status release_processes(void *value, const pnx_release *why)
     memcpy(&set, value, sizeof set);
     pnx_error err = {0};
     pnx_time began = pnx_monotonic_now();
-    set->hurried = set->hurried || why->attempt > 1; /* they were asked once */
-    pnx_status status = end_all(set, pnx__before_deadline(why->deadline), &err);
+    bool again = why->attempt > 1; /* they were asked once, and killed */
+    set->hurried = set->hurried || again;
+    pnx_status status = end_all(set, again ? AFTER_KILL_AGAIN : AFTER_KILL,
+                                pnx__before_deadline(why->deadline), &err);
     pnx__outcome_attempt(&set->outcome, began);
     if (status != PNX_OK)
         return pnx__outcome_stuck(&set->outcome, PNX_FATE_STUCK, &err);

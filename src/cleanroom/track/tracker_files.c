@@ -3,6 +3,7 @@
 
 #include "kind/mqueue.h"
 #include "kind/sys.h"
+#include "probe/probe.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -88,6 +89,10 @@ static void open_mounts(struct pnx__tracker *tracker)
 void pnx__tracker_open_files(struct pnx__tracker *tracker)
 {
     static const char *const directories[] = {"/dev/shm", "/run", "/run/netns", "/tmp", "/var/tmp"};
+    /* Who is not privileged may watch, too, but is not told who did something: that would make
+     * strangers of all. */
+    if (!pnx__may_watch_files())
+        return;
     tracker->files = fanotify_init(
         FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
     if (tracker->files < 0)
