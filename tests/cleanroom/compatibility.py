@@ -150,7 +150,8 @@ def gpg_agent():
 
 
 DBUS = """dbus-run-session -- sh -c '
-dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId >/dev/null
+dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId \\
+    >/dev/null
 sleep 1000 & echo $DBUS_SESSION_BUS_ADDRESS'
 """
 
@@ -159,7 +160,7 @@ sleep 1000 & echo $DBUS_SESSION_BUS_ADDRESS'
 def dbus_run_session():
     need("dbus-run-session", "dbus-send")
     left = Left(DBUS)
-    # It sends the bus SIGTERM, but does not wait for it: the bus, or its socket, may still be going.
+    # It sends the bus SIGTERM, and does not wait: the bus, or its socket, may still be going.
     bus = [r for r in left.processes if "sleep 1000" not in r["name"]]
     assert len(left.processes) - len(bus) == 1 and len(bus) <= 1, left.told
     assert all("dbus" in r["name"] for r in bus), left.told

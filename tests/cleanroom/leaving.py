@@ -79,7 +79,7 @@ def as_user(user):
 
 
 def outside(*arguments, user=None):
-    """What somebody does that has nothing to do with the run. Its process group is returned, too."""
+    """What somebody does that has nothing to do with the run; and the process group of that."""
     with tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen([tool.PYTHON, LEAVE, *arguments], text=True, cwd="/",
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,

@@ -3,9 +3,9 @@
 
 Each is found, attributed, ended, verified and reported, and the same of somebody else lives on.
 
-A process in uninterruptible sleep is made in two ways. One that waits in vfork(2) is what ps(1) calls
-D, and can be killed. One that waits for a file system whose server does not answer cannot: it is a
-FUSE file system of this test's own, and ends when the test closes it, or ends itself.
+A process in uninterruptible sleep is made in two ways. One that waits in vfork(2) is what ps(1)
+calls D, and can be killed. One that waits for a file system whose server does not answer cannot: it
+is a FUSE file system of this test's own, and ends when the test closes it, or ends itself.
 """
 
 import glob
@@ -35,7 +35,8 @@ class Cgroup:
 
     def __init__(self):
         tops = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-        self.path = next((f"{t}/{TAG}" for t in tops if os.access(t + "/cgroup.procs", os.W_OK)), "")
+        usable = [top for top in tops if os.access(top + "/cgroup.procs", os.W_OK)]
+        self.path = f"{usable[0]}/{TAG}" if usable else ""
 
     def __enter__(self):
         if self.path:
@@ -284,7 +285,7 @@ def a_run_in_a_run_that_is_killed_is_cleaned_up_by_its_own_reaper_or_the_outer_r
                 files = [r["name"] for r in run.found("file") if r["status"] != "foreign"]
                 assert files[-1:] == ["out"], files
                 run.assert_gone()
-                wait_until(lambda: glob.glob(state + "/sessions/*") == [], "the inner session to go")
+                wait_until(lambda: not glob.glob(state + "/sessions/*"), "the inner session to go")
             finally:
                 end_all(tag)
 
