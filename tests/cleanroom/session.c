@@ -275,6 +275,18 @@ static void neighbours_survive(void **state)
     assert_int_equal(unlink(in(*state, "neighbour")), 0);
 }
 
+static pid_t start_sh(const char *words, const char *path)
+{
+    char script[128];
+    snprintf(script, sizeof script, "%s %s", words, path);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", script, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
 /* In a library the program may have children of its own meanwhile: only proof counts. */
 static void children_of_the_program_are_not_taken_for_orphans(void **state)
 {
@@ -297,6 +309,29 @@ static void children_of_the_program_are_not_taken_for_orphans(void **state)
         assert_int_equal(kill(ours, SIGKILL), 0);
         (void)status_of_child(ours);
     }
+}
+
+/* Neither is what they make taken for the command's, whatever is proved of the command. */
+static void what_the_program_makes_meanwhile_is_its_own(void **state)
+{
+    char early[64], late[64], theirs[64], script[128];
+    snprintf(early, sizeof early, "/dev/shm/session-early-%d", (int)getpid());
+    snprintf(late, sizeof late, "/dev/shm/session-late-%d", (int)getpid());
+    snprintf(theirs, sizeof theirs, "/dev/shm/session-theirs-%d", (int)getpid());
+    pnx_session *session = open_session(&(pnx_session_config){0});
+    assert_int_equal(status_of_child(start_sh("echo >", early)), 0);
+    snprintf(script, sizeof script, "echo > %s; (sleep 1000) & exit 0", theirs);
+    assert_int_equal(run(session, script), PNX_OK);
+    assert_int_equal(status_of_child(start_sh("echo >", late)), 0);
+    pnx_session_report report = close_session(session, PNX_OK);
+    assert_true(exists(early));
+    assert_true(exists(late));
+    if (report.tier == 3) /* else nobody saw who made it */
+        assert_false(exists(theirs));
+    pnx_session_report_done(&report);
+    unlink(early);
+    unlink(late);
+    unlink(theirs);
 }
 
 /* Started by somebody else on the command's behalf, as by a tmux server: the cookie tells. */
@@ -702,6 +737,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_escape_ends),
         cmocka_unit_test_setup_teardown(neighbours_survive, make_place, drop_place),
         cmocka_unit_test(children_of_the_program_are_not_taken_for_orphans),
+        cmocka_unit_test(what_the_program_makes_meanwhile_is_its_own),
         cmocka_unit_test(a_process_with_the_cookie_alone_is_found),
         cmocka_unit_test(forking_without_an_end_is_ended),
         cmocka_unit_test_setup_teardown(the_end_of_a_pipeline_is_waited_for, make_place,

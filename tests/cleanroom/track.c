@@ -251,6 +251,46 @@ static void members_are_who_descends(void **state)
     skip();
 }
 
+/* A program that has more to do than to run the command. */
+static void of_a_program_only_its_command_is_a_member(void **state)
+{
+    struct tracking tracking;
+    struct family family = found_family();
+    if (track(&tracking, family.root)) {
+        pid_t before = have(&family, "(true) & wait");
+        pnx__tracker_expect(tracking.tracker);
+        pid_t command = have(&family, "(true) & wait");
+        pid_t meanwhile = have(&family, "true");
+        pnx__tracker_expected(tracking.tracker, command, 0);
+        pid_t later = have(&family, "(true) & wait");
+        learn(&tracking);
+        assert_true(pnx__evidence_has(&tracking.evidence, command));
+        assert_int_equal(tracking.evidence.members.count, 2); /* and its child */
+        assert_false(pnx__evidence_has(&tracking.evidence, before));
+        assert_false(pnx__evidence_has(&tracking.evidence, meanwhile));
+        assert_false(pnx__evidence_has(&tracking.evidence, later));
+        assert_true(pnx__evidence_saw(&tracking.evidence, 'p', "/dev/shm"));
+        end(&tracking);
+        dissolve(&family);
+        return;
+    }
+    dissolve(&family);
+    skip();
+}
+
+static void what_was_seen_too_early_does_not_count(void **state)
+{
+    struct pnx__evidence evidence = EVIDENCE("p/tmp\0+100\0c/dev/shm/a\0"
+                                             "0\0"
+                                             "+101\0c/dev/shm/b\0");
+    assert_false(pnx__evidence_has(&evidence, 100));
+    assert_false(pnx__evidence_saw(&evidence, 'c', "/dev/shm/a"));
+    assert_true(pnx__evidence_has(&evidence, 101));
+    assert_true(pnx__evidence_saw(&evidence, 'c', "/dev/shm/b"));
+    assert_true(pnx__evidence_would_see(&evidence, "/tmp/file"));
+    pnx__evidence_done(&evidence);
+}
+
 static void names_belong_to_who_made_them(void **state)
 {
     struct tracking tracking;
@@ -383,7 +423,9 @@ int main(void)
         cmocka_unit_test(what_was_missed_is_told),
         cmocka_unit_test(records_lie_across_reads),
         cmocka_unit_test(what_has_no_end_is_damaged),
+        cmocka_unit_test(what_was_seen_too_early_does_not_count),
         cmocka_unit_test(members_are_who_descends),
+        cmocka_unit_test(of_a_program_only_its_command_is_a_member),
         cmocka_unit_test(names_belong_to_who_made_them),
         cmocka_unit_test(excluded_ones_and_what_they_start_are_strangers),
         cmocka_unit_test(the_watcher_is_no_member),

@@ -43,12 +43,13 @@ static void note_member(struct pnx__process_set *set, pid_t pid, bool outside, v
     ++*(size_t *)ret_count;
 }
 
-/* Writes down whoever is there. */
+/* Writes down whoever is there. To kill those that are known to be, before a search, will do, for
+ * kill_all looks everywhere. To ask only some would leave the others no time. */
 static size_t look(struct pnx__process_set *set)
 {
     size_t count = 0;
     set->unlisted = 0;
-    pnx__set_each(set, true, note_member, &count);
+    pnx__set_each(set, set->grace > 0 ? PNX__LOOK_THOROUGH : PNX__LOOK_KNOWN, note_member, &count);
     return count;
 }
 
@@ -95,7 +96,7 @@ static void ask(struct pnx__process_set *set)
         return;
     if (set->interrupted && !set->command_ended && pnx_process_signal(&set->command, SIGTERM) == 0)
         (void)pnx_process_signal(&set->command, SIGCONT);
-    pnx__set_each(set, true, ask_member, NULL);
+    pnx__set_each(set, PNX__LOOK_THOROUGH, ask_member, NULL);
     for (size_t i = 0; i < set->found_count; i++)
         set->found[i].asked = true;
     pnx__set_wait(set, PNX__WAIT_POLITE, after(set->grace));
@@ -161,7 +162,7 @@ static bool kill_all(struct pnx__process_set *set, unsigned empty, pnx_time dead
         struct kill kill = {0};
         if (set->interrupted && !set->command_ended)
             (void)pnx_process_signal(&set->command, SIGKILL);
-        pnx__set_each(set, true, kill_member, &kill);
+        pnx__set_each(set, PNX__LOOK_THOROUGH, kill_member, &kill);
         if (set->cgroup && pnx_cgroup_populated(set->cgroup)) {
             (void)pnx_cgroup_kill(set->cgroup);
             kill.met++;
@@ -226,7 +227,7 @@ static pnx_status end_all(struct pnx__process_set *set, pnx_duration after_kill,
     if (set->interrupted && !set->command_ended) {
         interrupt(set);
     } else if (look(set) == 0) {
-        empty = 1;
+        empty = set->everywhere;
     } else {
         settle(set);
         if (set->grace <= 0)

@@ -289,8 +289,9 @@ static void visit_cookie(pid_t pid, void *context)
 /* Whoever has the cookie was started after the command: often these are few, their pids known. */
 static void each_with_cookie(struct visit *visit)
 {
-    const struct pnx__process_set *set = visit->set;
+    struct pnx__process_set *set = visit->set;
     pid_t first = set->command.pid, last = pnx__proc_last_pid();
+    set->everywhere = true;
     bool brief = pnx_monotonic_now() - set->started < BRIEF;
     if (!brief || last < first || last - first > NARROW) {
         pnx__proc_each(visit_cookie, visit);
@@ -300,15 +301,27 @@ static void each_with_cookie(struct visit *visit)
         visit_cookie(pid, visit);
 }
 
-void pnx__set_each(struct pnx__process_set *set, bool thorough, pnx__member_fn visit, void *context)
+/* Whom somebody followed from fork to fork needs no search, however many others there are. */
+static void each_known(struct visit *visit)
+{
+    const struct pnx__process_set *set = visit->set;
+    if (!set->each_remembered || !set->each_remembered(set->context, visit_cookie, visit))
+        each_with_cookie(visit);
+}
+
+void pnx__set_each(struct pnx__process_set *set, enum pnx__look look, pnx__member_fn visit,
+                   void *context)
 {
     struct visit state = {set, visit, context, 0};
+    set->everywhere = false;
     pnx__set_reap(set);
     if (set->seen.count > 0)
         memset(&set->seen, 0, sizeof set->seen);
     if (set->cgroup)
         pnx_cgroup_each(set->cgroup, visit_in_cgroup, &state);
     pnx__proc_each_child(getpid(), visit_descendant, &state);
-    if (thorough)
+    if (look == PNX__LOOK_KNOWN)
+        each_known(&state);
+    if (look == PNX__LOOK_THOROUGH)
         each_with_cookie(&state);
 }

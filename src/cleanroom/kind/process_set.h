@@ -62,6 +62,9 @@ struct pnx__process_set {
     int alarm_fd;                 /* when it polls readable … */
     bool (*alarm)(void *context); /* … this is called; true: no more waiting out of politeness */
     bool (*remembers)(void *context, pid_t pid); /* NULL: nobody followed the forks */
+    /* Visits all that are remembered; false: there may be more, or they are too many. */
+    bool (*each_remembered)(void *context, void (*visit)(pid_t pid, void *visit_context),
+                            void *visit_context);
     void *context;
     struct pnx__found_process *found; /* room for found_max */
     size_t found_max;
@@ -77,20 +80,27 @@ struct pnx__process_set {
     size_t found_count, hint;
     uint64_t unlisted; /* found, but there was no room to write it down */
     struct pnx__seen seen;
-    bool elsewhere; /* some are known by their cookie alone */
-    bool hurried;   /* the alarm said so */
+    bool elsewhere;  /* some are known by their cookie alone */
+    bool everywhere; /* the last look was: at every process there is */
+    bool hurried;    /* the alarm said so */
     pnx_outcome outcome;
 };
 
 typedef void (*pnx__member_fn)(struct pnx__process_set *set, pid_t pid, bool outside,
                                void *context);
 
+/** How far a look goes. */
+enum pnx__look {
+    PNX__LOOK_NEAR,     /* the cgroup, and who descends from the command */
+    PNX__LOOK_KNOWN,    /* and whom somebody followed; who followed nobody looks everywhere */
+    PNX__LOOK_THOROUGH, /* and every process there is, for the cookie */
+};
+
 /**
  * Visits every process of the set but the command itself; zombies are no processes, and ours are
- * reaped on the way. `thorough` also looks for the cookie in processes that neither the cgroup nor
- * descent leads to.
+ * reaped on the way.
  */
-void pnx__set_each(struct pnx__process_set *set, bool thorough, pnx__member_fn visit,
+void pnx__set_each(struct pnx__process_set *set, enum pnx__look look, pnx__member_fn visit,
                    void *context);
 bool pnx__set_has(const struct pnx__process_set *set, pid_t pid);
 /** Signals a member through a pidfd. False: it may not be signalled; true: it was, or has ended. */

@@ -77,7 +77,7 @@ static void gather(struct pnx__process_set *set, struct waiting *waiting)
     waiting->count = FIRST_PROCESS;
     if (all && !set->command_ended && pnx_process_runs(&set->command))
         add(waiting, fcntl(set->command.pidfd, F_DUPFD_CLOEXEC, 0));
-    pnx__set_each(set, set->elsewhere, add_member, waiting);
+    pnx__set_each(set, set->elsewhere ? PNX__LOOK_KNOWN : PNX__LOOK_NEAR, add_member, waiting);
 }
 
 static bool is_over(const struct waiting *waiting)

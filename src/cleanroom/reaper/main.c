@@ -134,6 +134,29 @@ static void begin_to_watch(struct reaper *reaper, pid_t supervisor, bool track)
 
 /* ---- watching -------------------------------------------------------------------------------- */
 
+static void answer(struct reaper *reaper, const char *packet)
+{
+    struct pnx__tracker *tracker = reaper->tracker;
+    char *end;
+    pid_t pid = (pid_t)strtol(packet + 1, &end, 10);
+    if (packet[0] == 'X' && tracker)
+        pnx__tracker_exclude(tracker, pid);
+    if (packet[0] == 'G' && tracker)
+        pnx__tracker_expected(tracker, pid, (pid_t)strtol(end, NULL, 10));
+    if (packet[0] == 'L' && tracker)
+        pnx__tracker_expect_nothing(tracker);
+    if (packet[0] == 'F') {
+        if (tracker)
+            pnx__tracker_expect(tracker);
+        say(reaper, "F");
+    }
+    if (packet[0] == 'S') {
+        if (tracker)
+            pnx__tracker_take(tracker);
+        say(reaper, "S");
+    }
+}
+
 /* False: the session is closed. */
 static bool take_packet(struct reaper *reaper)
 {
@@ -149,13 +172,7 @@ static bool take_packet(struct reaper *reaper)
     packet[got] = '\0';
     if (packet[0] == 'B')
         return false;
-    if (packet[0] == 'X' && reaper->tracker)
-        pnx__tracker_exclude(reaper->tracker, (pid_t)strtol(packet + 1, NULL, 10));
-    if (packet[0] == 'S') {
-        if (reaper->tracker)
-            pnx__tracker_take(reaper->tracker);
-        say(reaper, "S");
-    }
+    answer(reaper, packet);
     return true;
 }
 

@@ -145,6 +145,7 @@ static pnx_status prepare_set(pnx_session *session, pnx_error *err)
     set->cgroup = session->cgroup;
     set->grace = session->config.grace;
     set->remembers = pnx__session_remembers;
+    set->each_remembered = pnx__session_each_remembered;
     set->context = session;
     set->started = pnx_monotonic_now() - PNX_S(3600); /* long enough ago to look everywhere */
     set->found_max = session->config.listed_max;

@@ -228,6 +228,7 @@ static pnx_status prepare_set(pnx_session *session, pnx_error *err)
     set->alarm_fd = session->signals[0];
     set->alarm = pnx__session_take_signals;
     set->remembers = pnx__session_remembers;
+    set->each_remembered = pnx__session_each_remembered;
     set->context = session;
     set->found_max = session->config.listed_max;
     set->found = malloc(set->found_max * sizeof *set->found);

@@ -101,17 +101,41 @@ pnx_status pnx__reaper_await(struct pnx__reaper_link *link, pnx_time deadline, p
     return pnx_process_open(pid, &link->process, err);
 }
 
-bool pnx__reaper_sync(struct pnx__reaper_link *link, pnx_time deadline)
+static bool ask(struct pnx__reaper_link *link, const char *question, pnx_time deadline)
 {
     char packet[256];
     if (!link->running)
         return false;
-    say(link, "S");
+    say(link, question);
     ssize_t got;
     do
         got = receive(link, packet, sizeof packet, deadline);
-    while (got > 0 && packet[0] != 'S');
+    while (got > 0 && packet[0] != question[0]);
     return got > 0;
+}
+
+bool pnx__reaper_sync(struct pnx__reaper_link *link, pnx_time deadline)
+{
+    return ask(link, "S", deadline);
+}
+
+bool pnx__reaper_expect(struct pnx__reaper_link *link, pnx_time deadline)
+{
+    return ask(link, "F", deadline);
+}
+
+void pnx__reaper_expected(struct pnx__reaper_link *link, pid_t command, pid_t init)
+{
+    char text[40];
+    snprintf(text, sizeof text, "G%d %d", (int)command, (int)init);
+    if (link->running)
+        say(link, text);
+}
+
+void pnx__reaper_expect_nothing(struct pnx__reaper_link *link)
+{
+    if (link->running)
+        say(link, "L");
 }
 
 void pnx__reaper_exclude(struct pnx__reaper_link *link, pid_t pid)

@@ -89,6 +89,8 @@ void pnx__session_replace_reaper(pnx_session *session)
         pnx__session_start_reaper(session, &why) == PNX_OK &&
         pnx__session_await_reaper(session, &why) == PNX_OK) {
         pnx__companions_exclude(session);
+        if (session->ran && !session->config.owns_children)
+            pnx__reaper_expect_nothing(&session->reaper);
         if (tracked) /* what happened meanwhile nobody saw */
             snprintf(session->warning, sizeof session->warning,
                      "the reaper was killed and replaced; what was made meanwhile was not tracked");

@@ -4,8 +4,11 @@
 #include "kind/poll.h"
 #include "kind/procfs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ANSWER_WITHIN PNX_S(2)
 
 char **pnx__session_copy_list(const char *const *list)
 {
@@ -72,6 +75,23 @@ static pnx_status spawn(pnx_session *session, const char *const *argv, pnx_error
     return status;
 }
 
+/* In a library the program may start things of its own meanwhile: they are not the command's. */
+static void expect_command(pnx_session *session)
+{
+    if (session->config.owns_children || !session->reaper.tracking)
+        return;
+    pnx_time soon = pnx_time_after(pnx_monotonic_now(), ANSWER_WITHIN);
+    if (!pnx__reaper_expect(&session->reaper, soon))
+        snprintf(session->warning, sizeof session->warning,
+                 "the reaper did not answer; what the program starts itself counts, too");
+}
+
+static void tell_command(pnx_session *session)
+{
+    if (!session->config.owns_children)
+        pnx__reaper_expected(&session->reaper, session->set.command.pid, session->set.init);
+}
+
 bool pnx__session_serve(pnx_session *session, int fd, pnx_time deadline, bool *ret_ready)
 {
     struct pollfd fds[4 + PNX__COMPANIONS_MAX * PNX__COMPANION_FDS] = {
@@ -120,13 +140,16 @@ pnx_status pnx_session_run(pnx_session *session, const char *const *argv, pnx_er
     pnx_status status = pnx__session_note_command(session, err);
     if (status == PNX_OK)
         status = pnx__services_start(session, err);
+    if (status != PNX_OK)
+        return status;
+    expect_command(session);
     set->started = pnx_monotonic_now(); /* the command's own time */
-    if (status == PNX_OK)
-        status = spawn(session, argv, err);
+    status = spawn(session, argv, err);
     if (status != PNX_OK)
         return status;
     session->ran = true;
     set->init = set->command.init_pidfd > 0 ? pnx__proc_pid_of(set->command.init_pidfd) : 0;
+    tell_command(session);
     set->command_ended = false;
     pnx_arm(&session->set_guard, set);
 

@@ -207,6 +207,9 @@ void pnx__session_drop_thing(pnx_session *session, struct pnx__session_thing *la
 void pnx__session_forget_things(pnx_session *session);
 /** Did this process belong to the command, as far as was tracked? For the process set. */
 bool pnx__session_remembers(void *session, pid_t pid);
+/** Visits all that belonged; false: not all were tracked, or there were too many to be visited. */
+bool pnx__session_each_remembered(void *session, void (*visit)(pid_t pid, void *context),
+                                  void *context);
 void pnx__session_judge_intents(pnx_session *session);
 /** Lists what is new, and judges whose it is. */
 void pnx__session_find_things(pnx_session *session);

@@ -109,7 +109,7 @@ static bool somebody_is_left(struct search *search)
     struct pnx__process_set *set = &search->session->set;
     if (set->cgroup && pnx_cgroup_populated(set->cgroup))
         return true;
-    pnx__set_each(set, false, count_member, search);
+    pnx__set_each(set, PNX__LOOK_NEAR, count_member, search);
     return search->members > 0;
 }
 
@@ -126,7 +126,7 @@ void pnx__session_find_sockets(pnx_session *session)
             (void)(*kind)->list(note_inode, &search, NULL);
     if (search.count > 0) {
         qsort(search.sockets, search.count, sizeof *search.sockets, compare);
-        pnx__set_each(&session->set, true, ask_member, &search);
+        pnx__set_each(&session->set, PNX__LOOK_KNOWN, ask_member, &search);
     }
     for (const pnx_thing_kind *const *kind = pnx_thing_kinds(); *kind; kind++) {
         search.kind = *kind;

@@ -180,6 +180,20 @@ bool pnx__session_remembers(void *context, pid_t pid)
     return pnx__evidence_has(&session->evidence, pid);
 }
 
+/* More than there are processes, as a rule: then a look at these costs less. */
+#define REMEMBERED_MAX 4096
+
+bool pnx__session_each_remembered(void *context, void (*visit)(pid_t pid, void *visit_context),
+                                  void *visit_context)
+{
+    const pnx_session *session = context;
+    const struct pnx__evidence *evidence = &session->evidence;
+    if (!evidence->tracked || evidence->lost[0] || evidence->members.count > REMEMBERED_MAX)
+        return false;
+    pnx__members_each(&evidence->members, visit, visit_context);
+    return true;
+}
+
 /*
  * An intent that was never bound: the thing may have been made or not, and whoever has the name now
  * is ours only if nobody else would have chosen that name.

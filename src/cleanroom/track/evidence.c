@@ -75,9 +75,28 @@ static void note_sighting(struct pnx__evidence *evidence, char what, const char 
     slot->what = what;
 }
 
+/* Where things would be seen is true all the same. */
+static void forget(struct pnx__evidence *evidence)
+{
+    struct pnx__sighting *seen = evidence->sightings;
+    const size_t room = evidence->sighting_room;
+    pnx__members_done(&evidence->members);
+    evidence->sightings = NULL;
+    evidence->sighting_count = evidence->sighting_room = 0;
+    for (size_t i = 0; i < room; i++) {
+        if (seen[i].text && seen[i].what == 'p')
+            note_sighting(evidence, 'p', seen[i].text);
+        free(seen[i].text);
+    }
+    free(seen);
+}
+
 static void take(struct pnx__evidence *evidence, char what, const char *text)
 {
     switch (what) {
+    case '0':
+        forget(evidence);
+        return;
     case '+':
         (void)pnx__members_add(&evidence->members, (pid_t)strtol(text, NULL, 10));
         return;

@@ -9,6 +9,7 @@
  *     wPATH  a device that a member wrote to   WPATH  … that a stranger wrote to
  *     mID    a mount that a member attached    (as in its identity: never given out again)
  *     pPATH  a directory in which files that are made are seen
+ *     0      nothing that was seen until here counts
  *     !WHY   something was missed
  */
 #ifndef CLEANROOM_TRACK_EVIDENCE_H

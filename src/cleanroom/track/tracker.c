@@ -88,6 +88,43 @@ void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid)
     pnx__tracker_flush(tracker);
 }
 
+void pnx__tracker_expect(struct pnx__tracker *tracker)
+{
+    pnx__tracker_take(tracker);
+    pnx__members_done(&tracker->members);
+    pnx__tracker_tell(tracker, '0', "");
+    pnx__tracker_flush(tracker);
+    tracker->choosy = tracker->expecting = true;
+}
+
+void pnx__tracker_expect_nothing(struct pnx__tracker *tracker)
+{
+    tracker->choosy = true;
+    tracker->expecting = false;
+}
+
+/* The program has another thread, and that started something in the same moment. */
+static void disown(pid_t pid, void *context)
+{
+    struct pnx__tracker *tracker = context;
+    if (!pnx__members_has(&tracker->members, pid))
+        return;
+    pnx__members_remove(&tracker->members, pid);
+    pnx__tracker_tell_pid(tracker, '-', pid);
+    pnx__proc_each_child(pid, disown, tracker);
+}
+
+void pnx__tracker_expected(struct pnx__tracker *tracker, pid_t command, pid_t init)
+{
+    pnx__tracker_take(tracker);
+    tracker->expecting = false;
+    pnx__members_remove(&tracker->expected, command);
+    pnx__members_remove(&tracker->expected, init);
+    pnx__members_each(&tracker->expected, disown, tracker);
+    pnx__members_done(&tracker->expected);
+    pnx__tracker_flush(tracker);
+}
+
 void pnx__tracker_include(struct pnx__tracker *tracker, pid_t pid)
 {
     if (pid == tracker->self || pid == tracker->root || pnx__members_has(&tracker->members, pid))
@@ -126,5 +163,6 @@ void pnx__tracker_close(struct pnx__tracker *tracker)
     pnx__close(tracker->queues);
     pnx__members_done(&tracker->members);
     pnx__members_done(&tracker->excluded);
+    pnx__members_done(&tracker->expected);
     free(tracker);
 }

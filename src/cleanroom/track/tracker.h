@@ -27,6 +27,15 @@ struct pnx__tracker;
  */
 PNX_MUST_CHECK pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct pnx__tracker **ret,
                                             pnx_error *err);
+/**
+ * For a `root` that starts other things, too. From pnx__tracker_expect on only what it starts until
+ * pnx__tracker_expected is taken for a member, and then only `command`, and `init` (0: none), the
+ * init of its pid namespace; what was seen before does not count.
+ */
+void pnx__tracker_expect(struct pnx__tracker *tracker);
+void pnx__tracker_expected(struct pnx__tracker *tracker, pid_t command, pid_t init);
+/** The same, when the command was started before this tracker was. */
+void pnx__tracker_expect_nothing(struct pnx__tracker *tracker);
 /** This process and what it will start is no member, whoever started it: a helper of ours. */
 void pnx__tracker_exclude(struct pnx__tracker *tracker, pid_t pid);
 

@@ -22,6 +22,8 @@ struct pnx__tracker {
     pid_t root, self;
     int evidence_fd;
     struct pnx__members members, excluded;
+    bool choosy, expecting;       /* not all that the root starts belongs; what it starts now may */
+    struct pnx__members expected; /* what it has started while expecting */
 
     int processes; /* netlink connector */
     int files;     /* fanotify: directories and devices */

@@ -74,8 +74,11 @@ void pnx__tracker_tell_pid(struct pnx__tracker *tracker, char what, pid_t pid)
 static void take_fork(struct pnx__tracker *tracker, pid_t parent, pid_t child)
 {
     bool helper = pnx__members_has(&tracker->excluded, parent) || parent == tracker->self;
+    bool by_root = parent == tracker->root && (!tracker->choosy || tracker->expecting);
     bool member = !helper && child != tracker->self &&
-                  (parent == tracker->root || pnx__members_has(&tracker->members, parent));
+                  (by_root || pnx__members_has(&tracker->members, parent));
+    if (member && by_root && tracker->expecting && !pnx__members_add(&tracker->expected, child))
+        pnx__tracker_lost(tracker, "no memory to follow processes");
     if (helper)
         (void)pnx__members_add(&tracker->excluded, child);
     else
