@@ -305,6 +305,7 @@ def files_of_every_sort_go_and_what_they_lead_to_stays():
             assert run.json["files"]["directories"] == 30 + 3, run.json["files"]
             run.assert_gone()
             assert open(target).read() == "text" and os.path.lexists(beside)
+        os.chmod(place.file("tmp/cleanroom-neighbour"), 0o755)
         shutil.rmtree(place.file("tmp/cleanroom-neighbour"))
 
 

@@ -5,6 +5,7 @@
 #include "kind/procfs.h"
 
 #include <spawn.h>
+#include <sys/prctl.h>
 
 static pnx_process spawn(const char *const *argv)
 {
@@ -288,6 +289,30 @@ static void one_that_is_just_being_executed_is_recognized(void **state)
     assert_in_range(unmarked, 0, 1);
 }
 
+/* As ssh-agent(1) is: nobody may look into its memory. */
+static void one_that_cannot_be_dumped_belongs_to_its_user(void **state)
+{
+    struct pnx__proc_stat stat;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ready = (!is_root() || setuid(65534) == 0) && prctl(PR_SET_DUMPABLE, 0) == 0;
+        (void)!write(ends[1], ready ? "y" : "n", 1);
+        pause();
+    }
+    char answer = '?';
+    assert_int_equal(read(ends[0], &answer, 1), 1);
+    assert_int_equal(answer, 'y');
+    bool known = pnx__proc_stat(pid, &stat);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(ends[0]);
+    close(ends[1]);
+    assert_true(known);
+    assert_int_equal(stat.user, is_root() ? 65534 : geteuid());
+}
+
 static void a_guard_ends_it(void **state)
 {
     pnx_registry *registry;
@@ -328,6 +353,7 @@ int main(void)
         cmocka_unit_test(no_grace_kills_at_once),
         cmocka_unit_test(one_that_is_not_ours_to_signal_is_told),
         cmocka_unit_test(one_that_is_just_being_executed_is_recognized),
+        cmocka_unit_test(one_that_cannot_be_dumped_belongs_to_its_user),
         cmocka_unit_test(a_guard_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,13 +87,15 @@ static bool parse_stat(char *text, struct pnx__proc_stat *ret)
 
 bool pnx__proc_stat(pid_t pid, struct pnx__proc_stat *ret)
 {
-    char text[512];
+    char text[512], path[32];
     struct stat owner;
     int fd = open_of(pid, "stat");
     if (fd < 0)
         return false;
     ssize_t got = read(fd, text, sizeof text - 1); /* the kernel gives the line in one piece */
-    bool known = got > 0 && fstat(fd, &owner) == 0;
+    /* The files in it are root's, if it is no longer dumpable, or ends; the directory is not. */
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    bool known = got > 0 && stat(path, &owner) == 0;
     pnx__close(fd);
     if (!known)
         return false;
