@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Proves that what the documentation shows is true.
 
-docs.py blocks    every ```c and ```cpp block of README.md and docs/*.md compiles; complete programs
-                  run, and print what the block after <!-- prints --> says; ```console blocks after
-                  <!-- run --> answer what they show
+docs.py blocks    every ```c and ```cpp block of README.md, docs/*.md and docs/guards/*.md compiles;
+                  complete programs run, and print what the block after <!-- prints --> says;
+                  ```console blocks after <!-- run --> answer what they show
 docs.py examples  every docs/examples/*.c compiles without a warning, runs, and prints what its
                   "Prints:" comment says
 docs.py links     every relative link of every README and page leads somewhere, and every test that
@@ -247,6 +247,7 @@ def check_page(compiler, path):
 def pages(source):
     yield source / "README.md"
     yield from sorted((source / "docs").glob("*.md"))
+    yield from sorted((source / "docs" / "guards").glob("*.md"))
 
 
 def test_blocks(compiler):
