@@ -182,7 +182,7 @@ def mask(text):
     first, *rest = lines[1:]  # the kernel lists processes in an order of its own
     order = ["server", "slow", "traced", "logger"]
     rows = [line[20:] for line in (first, *rest)]
-    rows.sort(key=lambda row: next(i for i, word in enumerate(order) if word in row))
+    rows.sort(key=lambda row: [i for i, word in enumerate(order) if word in row])
     rows = [(first[:20] if i == 0 else " " * 20) + row for i, row in enumerate(rows)]
     return "".join([head, lines[0], *rows, file, tail])
 
@@ -442,7 +442,7 @@ def a_timeout_ends_the_deaf_too():
     with Place() as place:
         for user in each_user():
             run = Run(place, "trap '' TERM; sleep 1001 & exec sleep 1002",
-                      ["--timeout", "50ms", "--grace", "50ms"], user=user)
+                      ["--timeout", "700ms", "--grace", "50ms"], user=user)
             assert run.status == 124
             assert run.json["exit"] == {"code": None, "signal": 9, "timed_out": True}
             [found] = run.found("process")

@@ -43,13 +43,15 @@ static void note_member(struct pnx__process_set *set, pid_t pid, bool outside, v
     ++*(size_t *)ret_count;
 }
 
-/* Writes down whoever is there. To kill those that are known to be, before a search, will do, for
- * kill_all looks everywhere. To ask only some would leave the others no time. */
+/* Writes down whoever is known to be there, before a search of the whole machine, which ask and
+ * kill_all make. */
 static size_t look(struct pnx__process_set *set)
 {
     size_t count = 0;
     set->unlisted = 0;
-    pnx__set_each(set, set->grace > 0 ? PNX__LOOK_THOROUGH : PNX__LOOK_KNOWN, note_member, &count);
+    pnx__set_each(set, PNX__LOOK_KNOWN, note_member, &count);
+    if (count == 0 && !set->everywhere)
+        pnx__set_each(set, PNX__LOOK_REST, note_member, &count);
     return count;
 }
 
@@ -89,14 +91,26 @@ static void ask_member(struct pnx__process_set *set, pid_t pid, bool outside, vo
     pnx__set_signal(set, pid, (const int[]){SIGTERM, SIGCONT}, 2);
 }
 
-/* Asks everybody to go, and waits for it. */
+/* Whom the look before did not meet. */
+static void note_and_ask(struct pnx__process_set *set, pid_t pid, bool outside, void *ret_count)
+{
+    note_member(set, pid, outside, ret_count);
+    ask_member(set, pid, outside, NULL);
+}
+
+/* Asks everybody to go, those first of whom is known, and waits for it. */
 static void ask(struct pnx__process_set *set)
 {
     if (set->grace <= 0 || set->hurried)
         return;
     if (set->interrupted && !set->command_ended && pnx_process_signal(&set->command, SIGTERM) == 0)
         (void)pnx_process_signal(&set->command, SIGCONT);
-    pnx__set_each(set, PNX__LOOK_THOROUGH, ask_member, NULL);
+    pnx__set_each(set, PNX__LOOK_KNOWN, ask_member, NULL);
+    /* Who goes with a command that is interrupted was not left behind. */
+    size_t rest = 0;
+    bool ends_with_command = set->interrupted && !set->command_ended;
+    if (!set->everywhere)
+        pnx__set_each(set, PNX__LOOK_REST, ends_with_command ? ask_member : note_and_ask, &rest);
     for (size_t i = 0; i < set->found_count; i++)
         set->found[i].asked = true;
     pnx__set_wait(set, PNX__WAIT_POLITE, after(set->grace));

@@ -203,6 +203,7 @@ struct visit {
     pnx__member_fn visit;
     void *context;
     unsigned depth;
+    bool rest; /* only whom a look at those that are known does not meet */
 };
 
 static pid_t *slot_of(struct pnx__seen *seen, pid_t pid)
@@ -221,7 +222,7 @@ static void visit_in_cgroup(pid_t pid, void *context)
         *slot_of(seen, pid) = pid;
         seen->count++;
     }
-    if (!is_command(visit->set, pid))
+    if (!is_command(visit->set, pid) && !visit->rest)
         visit->visit(visit->set, pid, false, visit->context);
 }
 
@@ -280,6 +281,8 @@ static void visit_cookie(pid_t pid, void *context)
         return;
     if (was_visited(set, pid) || descends(set, pid))
         return;
+    if (visit->rest && set->remembers && set->remembers(set->context, pid))
+        return;
     if (!pnx__proc_stat(pid, &stat) || stat.state == 'Z' || stat.state == 'X')
         return;
     set->elsewhere = true;
@@ -301,27 +304,38 @@ static void each_with_cookie(struct visit *visit)
         visit_cookie(pid, visit);
 }
 
+/* Most have ended; and the pid may by now be that of another's thread, which has no pidfd. */
+static void visit_remembered(pid_t pid, void *context)
+{
+    int pidfd = pnx__pidfd_open(pid);
+    if (pidfd >= 0)
+        visit_cookie(pid, context);
+    pnx__close(pidfd);
+}
+
 /* Whom somebody followed from fork to fork needs no search, however many others there are. */
 static void each_known(struct visit *visit)
 {
     const struct pnx__process_set *set = visit->set;
-    if (!set->each_remembered || !set->each_remembered(set->context, visit_cookie, visit))
+    if (!set->each_remembered || !set->each_remembered(set->context, visit_remembered, visit))
         each_with_cookie(visit);
 }
 
 void pnx__set_each(struct pnx__process_set *set, enum pnx__look look, pnx__member_fn visit,
                    void *context)
 {
-    struct visit state = {set, visit, context, 0};
+    struct visit state = {.set = set, .visit = visit, .context = context};
+    state.rest = look == PNX__LOOK_REST;
     set->everywhere = false;
     pnx__set_reap(set);
     if (set->seen.count > 0)
         memset(&set->seen, 0, sizeof set->seen);
     if (set->cgroup)
         pnx_cgroup_each(set->cgroup, visit_in_cgroup, &state);
-    pnx__proc_each_child(getpid(), visit_descendant, &state);
+    if (look != PNX__LOOK_REST)
+        pnx__proc_each_child(getpid(), visit_descendant, &state);
     if (look == PNX__LOOK_KNOWN)
         each_known(&state);
-    if (look == PNX__LOOK_THOROUGH)
+    if (look >= PNX__LOOK_REST)
         each_with_cookie(&state);
 }

@@ -93,7 +93,8 @@ typedef void (*pnx__member_fn)(struct pnx__process_set *set, pid_t pid, bool out
 enum pnx__look {
     PNX__LOOK_NEAR,     /* the cgroup, and who descends from the command */
     PNX__LOOK_KNOWN,    /* and whom somebody followed; who followed nobody looks everywhere */
-    PNX__LOOK_THOROUGH, /* and every process there is, for the cookie */
+    PNX__LOOK_REST,     /* whom that does not meet: every process there is, for the cookie alone */
+    PNX__LOOK_THOROUGH, /* all of these */
 };
 
 /**
