@@ -43,8 +43,8 @@ static void intend(struct pnx__connection *connection)
 static void leave_out_most(json_t *labels)
 {
     static const char *const left_out[] = {
-        PNX_LABEL_MANAGED, PNX_LABEL_MACHINE, PNX_LABEL_BOOT,     PNX_LABEL_UID,
-        PNX_LABEL_OWNER,   PNX_LABEL_CREATED, PNX_LABEL_PRIORITY, PNX_LABEL_VERSION,
+        PNX_LABEL_MACHINE, PNX_LABEL_BOOT,     PNX_LABEL_UID,     PNX_LABEL_OWNER,
+        PNX_LABEL_CREATED, PNX_LABEL_PRIORITY, PNX_LABEL_VERSION,
     };
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
         (void)json_object_del(labels, left_out[i]);

@@ -91,6 +91,18 @@ static int failed(const pnx_error *err)
     return PNX__SERVE_FAILED;
 }
 
+/* Looked at before anything else is opened, which might get its number. */
+static bool is_listening(int fd)
+{
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens)
+        return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 &&
+               fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+    pnx__docker_complain("descriptor %d is no socket that listens", fd);
+    return false;
+}
+
 /* 0, or how to exit. */
 static int find_engine(struct pnx__proxy *proxy, const struct pnx__serve_options *options)
 {
@@ -131,7 +143,6 @@ static int start(struct serve *serve)
     struct pnx__proxy *proxy = &serve->proxy;
     pnx_error err = {0};
     serve->loop.data = serve;
-    (void)fcntl(LISTENER, F_SETFD, FD_CLOEXEC);
     if (pnx__tell_open(&serve->loop, TELL, &proxy->tell, &err) != PNX_OK ||
         pnx__proxy_start(proxy, &err) != PNX_OK)
         return failed(&err);
@@ -168,6 +179,8 @@ int pnx__docker_serve_main(int argc, char **argv)
     int status = pnx__serve_options_read(argc, argv, &options);
     if (status >= 0)
         return status;
+    if (!is_listening(LISTENER))
+        return PNX__SERVE_USAGE;
     allow_descriptors();
     ignore_signals();
     serve.proxy.session = options.session;
