@@ -178,6 +178,9 @@ def mask(text):
     for pattern, word in ((r"pid \d+", "PID"), (r"[\d.]+ m?s\b", "TIME"),
                           (r"tier T\d \([\w, ]+\)", "TIER"), (r"[\d.]+ [KM]iB", "SIZE")):
         text = re.sub(pattern, word, text)
+    # What neighbours make meanwhile is nobody's business here.
+    text = re.sub(r"  left behind, not provably ours, not touched\n(    .*\n)+", "", text)
+    text = re.sub(r"; \d+ foreign, not touched,", "", text)
     head, *lines, file, tail = text.splitlines(keepends=True)
     first, *rest = lines[1:]  # the kernel lists processes in an order of its own
     order = ["server", "slow", "traced", "logger"]
