@@ -123,6 +123,12 @@ enum {
     PNX_BLOCKING = 1u << 2,
     /** The fallback may run while a late release still runs (e.g. shutdown(2) that unblocks it). */
     PNX_FALLBACK_CONCURRENT = 1u << 3,
+    /**
+     * It is work that somebody has the registry do, and nobody holds it: it is live only from
+     * pnx_register to the request for its release. A shutdown that finds it there releases it like
+     * all else, and tells of no leak.
+     */
+    PNX_UNHELD = 1u << 4,
 };
 
 /**

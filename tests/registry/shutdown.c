@@ -105,6 +105,25 @@ static void what_is_held_is_told_as_leaked_and_released_by_priority(void **state
     pnx_test_resource_free(c);
 }
 
+PNX_KIND(work, pnx_test_resource *, pnx_test_release, .flags = PNX_UNHELD);
+
+static void work_that_is_just_registered_is_done_and_is_no_leak(void **state)
+{
+    struct fixture *f = *state;
+    put(f->registry, work_kind, f->a);
+    pnx_report report = shut(f->registry, NULL, PNX_OK);
+    assert_events(f, "registered work 1\n"
+                     "shutdown begin\n"
+                     "scheduled work 1: normal, shutdown\n"
+                     "started work 1: attempt 1\n"
+                     "completed work 1: attempt 1\n"
+                     "shutdown end: ok\n");
+    assert_int_equal(report.released, 1);
+    assert_int_equal(report.leaked, 0);
+    assert_int_equal(report.counts.leaked, 0);
+    pnx_report_done(&report);
+}
+
 static void the_intake_is_closed(void **state)
 {
     struct fixture *f = *state;
@@ -660,6 +679,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_to_do),
         with_fixture(what_is_held_is_told_as_leaked_and_released_by_priority),
+        with_fixture(work_that_is_just_registered_is_done_and_is_no_leak),
         with_fixture(the_intake_is_closed),
         with_fixture(a_request_closes_the_intake_only),
         cmocka_unit_test(a_request_wakes_all_who_wait_for_it),

@@ -10,7 +10,7 @@ static pnx_status run_job(void *value, const pnx_release *why);
 /* How long it takes is limited by the deadlines of what it calls. */
 static const pnx_kind job_kind = {
     .name = "container look",
-    .flags = PNX_BLOCKING,
+    .flags = PNX_BLOCKING | PNX_UNHELD,
     .timeout = PNX_FOREVER,
     .value_size = sizeof(struct pnx__beat *),
     .release = run_job,
@@ -20,7 +20,7 @@ static const pnx_kind job_kind = {
 static const pnx_kind last_kind = {
     .name = "container removal",
     .priority = PNX_HIGH,
-    .flags = PNX_BLOCKING,
+    .flags = PNX_BLOCKING | PNX_UNHELD,
     .timeout = PNX_FOREVER,
     .value_size = sizeof(struct pnx__beat *),
     .release = run_job,

@@ -77,7 +77,7 @@ void pnx__moment(pnx_registry *registry, const pnx_kind *kind, void *owner);
 pnx_status pnx__moment_over(void *value, const pnx_release *why);
 #define PNX__MOMENT(NAME)                                                                          \
     {                                                                                              \
-        .name = (NAME), .flags = PNX_QUICK, .value_size = sizeof(void *),                          \
+        .name = (NAME), .flags = PNX_QUICK | PNX_UNHELD, .value_size = sizeof(void *),             \
         .release = pnx__moment_over                                                                \
     }
 

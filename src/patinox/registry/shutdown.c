@@ -43,8 +43,10 @@ static uint64_t each_in(struct pnx_registry *registry, pnx_state state, slot_fn 
  * moment, but not behind the back of this one compare and swap. True: it has leaked. */
 static bool leak(struct pnx_registry *registry, pnx__slot *slot, uint64_t word)
 {
-    /* What the registry keeps for itself, to tick, leaks nothing when it ends. */
-    const uint64_t flags = pnx__kind_of(slot)->ticks ? 0 : PNX__LEAKED;
+    /* What the registry keeps for itself, to tick, leaks nothing when it ends; nor does work that
+     * was just about to be asked for. */
+    const pnx__kind *kind = pnx__kind_of(slot);
+    const uint64_t flags = kind->ticks || (kind->flags & PNX_UNHELD) != 0 ? 0 : PNX__LEAKED;
     return pnx__schedule(registry, pnx__thread_get(registry), slot, &word, PNX_SHUTDOWN, -1,
                          flags) &&
            flags != 0;
