@@ -578,6 +578,7 @@ typedef struct pnx_sweep {
     unsigned parallel;   /**< removals at a time; 0: 8 */
     pnx_duration settle; /**< for so long look again although nothing is found: for what was being
                               made when its maker died */
+    pnx_duration busy;   /**< for so long what is in use is tried again; 0: until the deadline */
     void (*visit)(const pnx_sweep_row *row, void *context); /**< one at a time; may be NULL */
     void *context;
 } pnx_sweep;

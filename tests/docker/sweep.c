@@ -230,10 +230,17 @@ static void what_does_not_go_leaves_time_for_the_rest(void **state)
     assert_int_equal(rows.of[PNX_VOLUME], 1);
     assert_false(there_is(PNX_VOLUME, pnx_object_id(volume)));
     assert_true(there_is(PNX_CONTAINER, "pnx-theirs"));
+    /* Nobody has to wait for half of a long time, either. */
+    pnx_time began = pnx_monotonic_now();
+    const pnx_sweep brief = {.busy = PNX_MS(300), .visit = take_row, .context = &rows};
+    call = pnx_call_within(PNX_S(100));
+    assert_status(PNX_EBUSY, pnx_engine_sweep(maker, &brief, &call, &err), &err);
+    assert_true(pnx_monotonic_now() - began < PNX_S(25));
+    assert_int_equal(rows.stuck, 2);
 
     assert_ok(pnx_engine_remove(engine, PNX_CONTAINER, "pnx-theirs", true, NULL, &err), &err);
     assert_ok(pnx_engine_sweep(maker, &sweep, NULL, &err), &err);
-    assert_int_equal(rows.stuck, 1);
+    assert_int_equal(rows.stuck, 2);
     forget(network);
     forget(volume);
     pnx_engine_close(maker);

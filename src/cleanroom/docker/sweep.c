@@ -71,14 +71,19 @@ static bool was_told(const struct sweeping *sweeping, const json_t *about)
     return json_object_get(sweeping->told, key) != NULL;
 }
 
+static pnx_time busy_until(const struct sweeping *sweeping)
+{
+    pnx_duration busy = sweeping->sweep->busy;
+    return busy > 0 ? pnx_time_after(pnx_monotonic_now(), busy) : sweeping->limit.deadline;
+}
+
 static void sweep_one(struct sweeping *sweeping, const json_t *about)
 {
     pnx_object *object = NULL;
     pnx_status status = pnx__docker_object_of(sweeping->engine, sweeping->type, sweeping->session,
                                               about, &object, NULL);
     if (status == PNX_OK && !sweeping->sweep->look)
-        status =
-            pnx__docker_object_remove(object, &sweeping->limit, sweeping->limit.deadline, NULL);
+        status = pnx__docker_object_remove(object, &sweeping->limit, busy_until(sweeping), NULL);
     pthread_mutex_lock(&sweeping->mutex);
     bool stays =
         status != PNX_OK || sweeping->sweep->look || object->outcome->fate == PNX_FATE_KEPT;

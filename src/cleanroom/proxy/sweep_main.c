@@ -23,6 +23,8 @@
 /* One look whether an engine answers. */
 #define ONE_TRY PNX_S(10)
 #define PAUSE PNX_MS(50)
+/* What is in use by somebody else stays so: what is ours goes before it. */
+#define BUSY PNX_S(10)
 
 static const char usage[] =
     "usage: cleanroom-docker sweep --session UUID [--host HOST] [--ledger FILE] [--settle MS]\n"
@@ -195,6 +197,7 @@ static int sweep(pnx_engine *engine, const struct asked *asked, pnx_time deadlin
         .images = asked->images,
         .look = asked->look,
         .settle = settle ? asked->settle : 0,
+        .busy = BUSY,
         .visit = visit,
         .context = &result,
     };

@@ -186,6 +186,7 @@ pnx_status pnx__session_adopt(int state_fd, int record_fd, const struct pnx__led
     pnx_session *session;
     pnx_session_config config = {
         .name = pnx__ledger_view_note(view, "name"),
+        .tool = pnx__ledger_view_note(view, PNX__NOTE_TOOL),
         .grace = number_of(view, "grace", 0),
         .patience = patience_of(view),
         .keep = (pnx_keep)number_of(view, "keep", PNX_KEEP_NEVER),

@@ -31,26 +31,36 @@ static const char *const in_tmpdir[] = {PNX__ENGINE_SOCKET, "d"};
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
-static bool fits(const pnx_session *session, const char *dir, const char *name, char *ret,
-                 size_t size)
+/* In the directory of the ledger, where no `rm -rf "$TMPDIR"/…` of the command meets it. */
+static bool choose_beside_ledger(pnx_session *session)
 {
-    return snprintf(ret, size, "%s/%s", dir, name) < (int)size &&
-           !((session->config.isolate & PNX_ISOLATE_TMP) && pnx__isolate_hides(ret));
+    struct pnx__engine *engine = &session->engine;
+    char id[PNX_ID_TEXT_SIZE];
+    int length =
+        snprintf(engine->socket, sizeof engine->socket, "%s/sessions/%s/" PNX__ENGINE_SOCKET,
+                 session->state_path, pnx_id_format(session->id, id));
+    memcpy(engine->address, engine->socket, sizeof engine->address);
+    return length < (int)sizeof engine->socket &&
+           !((session->config.isolate & PNX_ISOLATE_TMP) && pnx__isolate_hides(engine->socket));
 }
 
 /*
- * With the ledger, where `rm -rf "$TMPDIR"/…` of a command does not meet it; where that is too deep
- * for a socket, or hidden from the command, in its TMPDIR.
+ * Where that is too deep for a socket, or hidden from the command, in its TMPDIR. With a /tmp of
+ * its own, that is the `tmp` in ours; with a limit of the disk, it is another file system.
  */
-static bool choose_path(pnx_session *session, char *ret, size_t size)
+static bool choose_in_tmpdir(pnx_session *session)
 {
-    char dir[PATH_MAX], id[PNX_ID_TEXT_SIZE];
-    bool known = snprintf(dir, sizeof dir, "%s/sessions/%s", session->state_path,
-                          pnx_id_format(session->id, id)) < (int)sizeof dir;
-    if (known && fits(session, dir, PNX__ENGINE_SOCKET, ret, size))
-        return true;
+    struct pnx__engine *engine = &session->engine;
+    bool apart = session->config.isolate & PNX_ISOLATE_TMP;
+    size_t size = sizeof engine->socket;
+    if (session->config.limits.disk > 0)
+        return false;
+    if (apart && mkdirat(pnx_tempdir_fd(session->dir), "tmp", 01777) != 0 && errno != EEXIST)
+        return false;
     for (size_t i = 0; i < sizeof in_tmpdir / sizeof *in_tmpdir; i++)
-        if (snprintf(ret, size, "%s/%s", session->dir_path, in_tmpdir[i]) < (int)size)
+        if (snprintf(engine->socket, size, "%s/%s%s", session->dir_path, apart ? "tmp/" : "",
+                     in_tmpdir[i]) < (int)size &&
+            snprintf(engine->address, size, "%s/%s", session->dir_path, in_tmpdir[i]) < (int)size)
             return true;
     return false;
 }
@@ -78,10 +88,10 @@ static pnx_status set_variables(pnx_session *session, pnx_error *err)
     bool podman =
         strstr(engine->place.host, "podman") || (remote && strcmp(remote, engine->place.host) == 0);
     char **to = session->variables + PNX__VARIABLES_OF_ENGINE;
-    bool made = asprintf(&to[0], "DOCKER_HOST=unix://%s", engine->socket) > 0 &&
+    bool made = asprintf(&to[0], "DOCKER_HOST=unix://%s", engine->address) > 0 &&
                 (to[1] = strdup("TESTCONTAINERS_RYUK_DISABLED=true")) != NULL;
     if (made && podman)
-        made = asprintf(&to[2], "CONTAINER_HOST=unix://%s", engine->socket) > 0;
+        made = asprintf(&to[2], "CONTAINER_HOST=unix://%s", engine->address) > 0;
     return made ? PNX_OK : pnx_fail(err, PNX_ENOMEM, "no memory for the command's environment");
 }
 
@@ -95,9 +105,10 @@ static pnx_status offer(pnx_session *session, pnx_error *err)
         status = pnx__engine_look(&engine->place, err);
     if (status != PNX_OK)
         return status;
-    if (!choose_path(session, engine->socket, sizeof engine->socket))
+    if (!choose_beside_ledger(session) && !choose_in_tmpdir(session))
         return pnx_fail(err, PNX_EFAILED,
-                        "no path for a socket is short enough: set TMPDIR to a shorter one");
+                        "there is no path for a socket that is short enough and reachable by the "
+                        "command: set CLEANROOM_STATE_DIR or TMPDIR to a shorter one");
     status = listen_at(engine, err);
     if (status == PNX_OK)
         status = set_variables(session, err);
@@ -145,10 +156,15 @@ void pnx__engine_withdraw(pnx_session *session)
         (void)unlinkat(session->record_fd, PNX__ENGINE_SOCKET, 0);
     if (engine->socket[0])
         (void)unlink(engine->socket);
-    for (size_t i = 0; session->adopted && session->dir && i < 2; i++)
-        if (fstatat(pnx_tempdir_fd(session->dir), in_tmpdir[i], &about, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISSOCK(about.st_mode))
-            (void)unlinkat(pnx_tempdir_fd(session->dir), in_tmpdir[i], 0);
+    if (!session->adopted || !session->dir)
+        return;
+    /* Where the dead supervisor had it; else it would be told as one of the command's files. */
+    static const char *const places[] = {PNX__ENGINE_SOCKET, "d", "tmp/" PNX__ENGINE_SOCKET,
+                                         "tmp/d"};
+    int dir = pnx_tempdir_fd(session->dir);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (fstatat(dir, places[i], &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(about.st_mode))
+            (void)unlinkat(dir, places[i], 0);
 }
 
 /* ---- the proxy ------------------------------------------------------------------------------- */
@@ -208,7 +224,7 @@ static void proxy_ended(void *context, int status)
     if (!engine->ready && orderly) {
         const char *words = pnx__companion_last_words(&engine->proxy);
         tell_refusal(session, *words ? words : "the proxy could not be started");
-        if (engine->starts == 1)
+        if (engine->starts == 1 && !engine->for_others)
             never_was(session);
         engine->starts -= WEXITSTATUS(status) == NO_ENGINE;
         return;
@@ -224,6 +240,8 @@ static void proxy_ended(void *context, int status)
 pnx_status pnx__engine_intend(pnx_session *session, pnx_error *err)
 {
     struct pnx__engine *engine = &session->engine;
+    char tool[PATH_MAX];
+    engine->for_others = true;
     if (engine->resource != 0 || !session->ledger)
         return PNX_OK;
     if (!engine->place.environment) {
@@ -235,6 +253,8 @@ pnx_status pnx__engine_intend(pnx_session *session, pnx_error *err)
     pnx_status status = text ? pnx__ledger_note(session->ledger, PNX__NOTE_ENGINE, text, err)
                              : pnx_fail(err, PNX_ENOMEM, "no memory for the ledger");
     free(text);
+    if (status == PNX_OK && realpath(pnx__session_tool(session), tool))
+        status = pnx__ledger_note(session->ledger, PNX__NOTE_TOOL, tool, err);
     /* Containers survive a reboot. */
     return status == PNX_OK ? pnx__ledger_intend(session->ledger, PNX__CODE_ENGINE,
                                                  engine->place.host, true, &engine->resource, err)
@@ -274,7 +294,9 @@ static pnx_status start_proxy(pnx_session *session, pnx_error *err)
     };
     engine->ready = false;
     engine->heard.size = 0;
+    bool others = engine->for_others;
     pnx_status status = pnx__engine_intend(session, err);
+    engine->for_others = others;
     if (status == PNX_OK)
         status = pnx__companion_start(session, &engine->proxy, &config, err);
     free(environment);

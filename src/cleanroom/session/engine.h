@@ -21,6 +21,8 @@ struct pnx__ledger_view;
 /** In the session's directory: the socket, and the ledger of the proxy. */
 #define PNX__ENGINE_SOCKET "docker.sock"
 #define PNX__ENGINE_LEDGER "docker"
+/** A note: the tool, beside which its helpers are. Whoever adopts the session may lie elsewhere. */
+#define PNX__NOTE_TOOL "tool"
 /** A note: which of the variables that lead to the engine were set, and to what. */
 #define PNX__NOTE_ENGINE "engine"
 
@@ -34,9 +36,11 @@ struct pnx__engine_place {
 struct pnx__engine {
     int listener; /* -1: none */
     char socket[sizeof((struct sockaddr_un *)0)->sun_path];
+    char address[sizeof((struct sockaddr_un *)0)->sun_path]; /* its path, as the command has it */
     struct pnx__engine_place place;
     struct pnx__companion proxy, sweeper;
     bool ready;        /* the proxy told that it is */
+    bool for_others;   /* not only the proxy was about to make something */
     bool died;         /* a proxy ended in the midst: something may just be being made */
     unsigned starts;   /* of proxies */
     unsigned refused;  /* connections for which there was none */

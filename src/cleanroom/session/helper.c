@@ -102,15 +102,20 @@ static bool is_there(const char *dir, const char *below, const char *program, ch
            access(ret, X_OK) == 0;
 }
 
+static bool is_beside(const char *tool, const char *program, char *ret, size_t size)
+{
+    char dir[PATH_MAX] = "";
+    return directory_of(tool, dir) && (is_there(dir, "", program, ret, size) ||
+                                       is_there(dir, "/../libexec/cleanroom", program, ret, size));
+}
+
 pnx_status pnx__helper_find(const char *tool, const char *program, char *ret, size_t size,
                             pnx_error *err)
 {
-    char own[PATH_MAX] = "";
     const char *chosen = getenv("CLEANROOM_LIBEXEC");
     if (chosen && *chosen && is_there(chosen, "", program, ret, size))
         return PNX_OK;
-    if (directory_of(tool, own) && (is_there(own, "", program, ret, size) ||
-                                    is_there(own, "/../libexec/cleanroom", program, ret, size)))
+    if (is_beside(tool, program, ret, size) || is_beside("/proc/self/exe", program, ret, size))
         return PNX_OK;
     return pnx_fail(err, PNX_ENOTFOUND,
                     "there is no %s beside %.60s, nor in ../libexec/cleanroom from there, nor in "

@@ -20,8 +20,8 @@ int pnx__helper_spawn(const char *path, char *const *argv, char *const *environm
                       size_t count, const char *directory, pid_t *ret);
 
 /**
- * The path of a program that belongs to the tool: in $CLEANROOM_LIBEXEC, beside `tool`, or in
- * ../libexec/cleanroom from there. PNX_ENOTFOUND names the places.
+ * The path of a program that belongs to the tool: in $CLEANROOM_LIBEXEC, beside `tool` or this very
+ * program, or in ../libexec/cleanroom from there. PNX_ENOTFOUND names the places.
  */
 PNX_MUST_CHECK pnx_status pnx__helper_find(const char *tool, const char *program, char *ret,
                                            size_t size, pnx_error *err);
