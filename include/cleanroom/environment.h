@@ -151,7 +151,8 @@ typedef struct pnx_environment_config {
     pnx_keep keep;           /**< of its network and volumes */
     unsigned parallel;       /**< services that are started, or removed, at a time; 0: 8 */
     pnx_environment *within; /**< in the network of another one, whose services it sees; unless
-                                  `reach` is set: then it has its own. To be removed before it */
+                                  `reach` is set: then it has its own. The policy is that one's. To
+                                  be removed before it */
     void (*visit)(const pnx_sweep_row *row, void *context); /**< told of all that is removed, one at
                                                                  a time; may be NULL */
     void *context;

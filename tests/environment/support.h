@@ -8,6 +8,7 @@
 #include <cleanroom/environment.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))

@@ -131,8 +131,9 @@ static pnx_status fill(pnx_environment *environment, const pnx_environment_confi
         environment->parallel = PNX__PARALLEL_MAX;
     environment->visit = config->visit;
     environment->context = config->context;
-    take_policy(environment, &config->policy);
-    pnx_status status = check_policy(&config->policy, err);
+    const pnx_policy *policy = config->within ? &config->within->policy : &config->policy;
+    take_policy(environment, policy);
+    pnx_status status = check_policy(policy, err);
     if (status == PNX_OK)
         status = pnx__docker_mark_make(environment->id, err);
     if (status == PNX_OK)

@@ -148,6 +148,9 @@ pnx_status pnx__policy_reach(const pnx_policy *policy, pnx_reach asked, pnx_reac
 pnx_status pnx__service_start(pnx_service *service, const pnx_call *call, pnx_error *err);
 /** Waits until it is ready, or can not be any more. */
 pnx_status pnx__service_wait(pnx_service *service, const pnx_call *call, pnx_error *err);
+/** The same of any container, for 60 s at most; `call` may be NULL. */
+pnx_status pnx__wait_until_ready(pnx_engine *engine, const char *container, const pnx_wait *ready,
+                                 const pnx_call *call, pnx_error *err);
 /** Waits until it has ended, with status 0. */
 pnx_status pnx__service_wait_end(pnx_service *service, const pnx_call *call, pnx_error *err);
 void pnx__service_set_state(pnx_service *service, enum pnx__service_state state);

@@ -14,15 +14,19 @@
 #define LOOK_WITHIN PNX_S(5)
 
 struct looking {
-    pnx_service *service;
+    pnx_engine *engine;
+    const char *container;
+    bool completes; /* that it ends with status 0 is as good */
+    pnx_duration within;
     struct pnx__limit limit;
     const pnx_call *call;
+    uint64_t count;
     char seen[PNX_ERROR_MESSAGE_MAX]; /* what the last look that did not pass has seen */
 };
 
 /* ---- one look -------------------------------------------------------------------------------- */
 
-static pnx_status dead(struct looking *looking, const pnx_check_result *result, pnx_error *err)
+static pnx_status dead(const pnx_check_result *result, pnx_error *err)
 {
     return pnx_fail(err, PNX_EFAILED, "it ended with status %d before it was ready%s",
                     result->exit_code, result->oom_killed ? ": it ran out of memory" : "");
@@ -32,15 +36,14 @@ static pnx_status dead(struct looking *looking, const pnx_check_result *result, 
 static pnx_status look(struct looking *looking, const pnx_check *check, bool *ret_passes,
                        pnx_error *err)
 {
-    pnx_service *service = looking->service;
     pnx_check_result result;
     pnx_call call = pnx_call_within(LOOK_WITHIN);
     call.cancel = looking->call->cancel;
     if (looking->limit.deadline < call.deadline)
         call.deadline = looking->limit.deadline;
-    PNX__COUNT(service->environment, checks, 1);
+    looking->count++;
     pnx_status status =
-        pnx_check_once(service->environment->engine, service->id, check, &call, &result, err);
+        pnx_check_once(looking->engine, looking->container, check, &call, &result, err);
     if (status == PNX_ETIMEOUT && pnx_monotonic_now() < looking->limit.deadline) {
         *ret_passes = false; /* the engine is slow; it has time left */
         return PNX_OK;
@@ -54,9 +57,9 @@ static pnx_status look(struct looking *looking, const pnx_check *check, bool *re
         snprintf(looking->seen, sizeof looking->seen, "%s", result.reason);
     if (result.running || *ret_passes)
         return PNX_OK;
-    if (service->completes && result.exit_code == 0)
+    if (looking->completes && result.exit_code == 0)
         *ret_passes = true;
-    return *ret_passes ? PNX_OK : dead(looking, &result, err);
+    return *ret_passes ? PNX_OK : dead(&result, err);
 }
 
 static pnx_status look_at(struct looking *looking, const pnx_wait *wait, bool *ret_passes,
@@ -87,31 +90,53 @@ static pnx_status late(const struct looking *looking, pnx_status status, pnx_err
     char span[32];
     if (status != PNX_ETIMEOUT)
         return status;
-    pnx_span_format(looking->service->within, span, sizeof span);
+    pnx_span_format(looking->within, span, sizeof span);
     return pnx_fail(err, PNX_ETIMEOUT, "it was not ready within %s%s%s", span,
                     looking->seen[0] ? "; seen last: " : "", looking->seen);
 }
 
-pnx_status pnx__service_wait(pnx_service *service, const pnx_call *call, pnx_error *err)
+static pnx_status wait_for(struct looking *looking, const pnx_wait *ready, pnx_error *err)
 {
-    struct looking looking = {.service = service, .call = call};
     pnx_duration pause = PAUSE_MIN;
-    looking.limit = pnx__docker_limit_of(service->environment->engine, call);
-    looking.limit.deadline = pnx_time_after(pnx_monotonic_now(), service->within);
-    if (call->deadline && call->deadline < looking.limit.deadline)
-        looking.limit.deadline = call->deadline;
+    looking->limit = pnx__docker_limit_of(looking->engine, looking->call);
+    looking->limit.deadline = pnx_time_after(pnx_monotonic_now(), looking->within);
+    if (looking->call->deadline && looking->call->deadline < looking->limit.deadline)
+        looking->limit.deadline = looking->call->deadline;
     for (;;) {
         bool passes = false;
-        pnx_status status = service->ready ? look_at(&looking, service->ready, &passes, err)
-                                           : look_by_default(&looking, &passes, err);
+        pnx_status status =
+            ready ? look_at(looking, ready, &passes, err) : look_by_default(looking, &passes, err);
         if (status == PNX_OK && passes)
             return PNX_OK;
         if (status == PNX_OK)
-            status = pnx__docker_pause(pause, &looking.limit, err);
+            status = pnx__docker_pause(pause, &looking->limit, err);
         if (status != PNX_OK)
-            return late(&looking, status, err);
+            return late(looking, status, err);
         pause = pause < PAUSE_MAX ? pause * 2 : pause;
     }
+}
+
+pnx_status pnx__wait_until_ready(pnx_engine *engine, const char *container, const pnx_wait *ready,
+                                 const pnx_call *call, pnx_error *err)
+{
+    static const pnx_call none;
+    struct looking looking = {.engine = engine,
+                              .container = container,
+                              .within = PNX__READY_WITHIN,
+                              .call = call ? call : &none};
+    return wait_for(&looking, ready, err);
+}
+
+pnx_status pnx__service_wait(pnx_service *service, const pnx_call *call, pnx_error *err)
+{
+    struct looking looking = {.engine = service->environment->engine,
+                              .container = service->id,
+                              .completes = service->completes,
+                              .within = service->within,
+                              .call = call};
+    pnx_status status = wait_for(&looking, service->ready, err);
+    PNX__COUNT(service->environment, checks, looking.count);
+    return status;
 }
 
 pnx_status pnx__service_wait_end(pnx_service *service, const pnx_call *call, pnx_error *err)
