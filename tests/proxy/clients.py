@@ -80,7 +80,12 @@ def what_is_made_has_labels():
     mine("inspect", "c1")
     assert labels_of("inspect", "c1")["mine"] == "1"
     mine("network", "inspect", "n1")
+    mine("volume", "inspect", "v1")
     mine("volume", "inspect", "v2")
+    to.docker("create", "--name", "c1b", "--mount",
+              "type=volume,source=v3,target=/x,volume-label=mine=1", "-v", "/tmp:/tmp", IMAGE)
+    mine("volume", "inspect", "v3")
+    assert labels_of("volume", "inspect", "v3")["mine"] == "1"
     to.docker("commit", "c1", "i1")
     mine("inspect", "i1")
     export = subprocess.Popen(["docker", "export", "c1"], env=to.env, stdout=subprocess.PIPE)
@@ -219,6 +224,29 @@ def names_that_exist_are_not_ours():
     assert any("it is not of this session: POST" in message for message in to.messages())
 
 
+@test
+def an_anonymous_volume_whose_container_goes_without_it():
+    to = proxy()
+    to.docker("create", "--name", "c6", "-v", "/anonymous", IMAGE, "true")
+    name = to.docker("inspect", "c6", "--format", "{{(index .Mounts 0).Name}}")
+    to.docker("rm", "c6")
+    assert name in what_is_there()["volumes"]
+    # With "-v" it goes, and it is no longer looked for.
+    to.docker("create", "--name", "c6", "-v", "/anonymous", IMAGE, "true")
+    to.docker("rm", "-v", "c6")
+
+
+@test
+def a_session_within_this_one():
+    """Its labels stay, so that it finds its things; what it leaves is ours to remove."""
+    to = proxy()
+    inner = [f"--label={SESSION}=aaaaaaaa-0000-4000-8000-000000000000",
+             "--label=dev.cleanroom.id=bbbbbbbb-0000-4000-8000-000000000000",
+             "--label=dev.cleanroom.managed=true"]
+    to.docker("create", "--name", "c7", *inner, IMAGE, "true")
+    assert labels_of("inspect", "c7")[SESSION] == "aaaaaaaa-0000-4000-8000-000000000000"
+
+
 # ---- others --------------------------------------------------------------------------------------
 
 COMPOSE = """
@@ -334,10 +362,11 @@ def afterwards_the_engine_is_as_before():
     to.stop()
     rows = to.sweep()
     assert all(row["verified"] for row in rows), rows
+    details = [row["detail"] for row in rows]
+    assert sum(detail.startswith("anonymous, of container") for detail in details) == 1, details
+    assert details.count("of a session within this one") == 1, details
     kinds = {row["kind"] for row in rows}
     assert kinds == {"container", "network", "volume", "image"}, kinds
-    # Made before a name in a mount: not by a request of its own, so nobody could label it.
-    direct("volume", "rm", "v1")
     direct("rm", "theirs2")
     direct("volume", "rm", "theirs")
     now = what_is_there()

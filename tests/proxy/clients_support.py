@@ -41,6 +41,7 @@ class Proxy:
                 preexec_fn=self.hand_over)
         self.env = dict(os.environ, DOCKER_HOST=f"unix://{self.path}", DOCKER_CONFIG=PLACE,
                         CONTAINER_HOST=f"unix://{self.path}", TESTCONTAINERS_RYUK_DISABLED="true")
+        self.env.pop("PYTHONPATH", None)  # the tests' own modules are nobody else's
         wait_until(lambda: self.told() or self.process.poll() is not None, "the proxy")
         assert self.process.poll() is None, "the proxy did not start"
 

@@ -297,6 +297,14 @@ static void test_what_the_engine_refuses_is_struck_out(void **state)
     /* After this nobody knows: it may be there. */
     send_post(client, "/containers/create?name=a", "{}");
     post_and_answer(client, engine, NULL, 500, "{\"message\":\"oops\"}");
+    char list[256];
+    snprintf(list, sizeof list, "[{\"Id\":\"" ID "\",\"Labels\":{\"%s\":\"%s\"}}]", PNX_LABEL_ID,
+             intended(2, PNX__CODE_CONTAINER, "a"));
+    engine_answer_question("/containers/json?", 200, list);
+    send_post(client, "/networks/create", "{}");
+    post_and_answer(client, engine, NULL, 500, "{\"message\":\"oops\"}");
+    engine_answer_question("/networks?", 200, "[]");
+    gone_as(3, "failed, and left nothing");
     send_post(client, "/containers/create?name=a", "{}");
     char *body, *head = receive_message(engine, &body);
     free(head);
@@ -304,7 +312,7 @@ static void test_what_the_engine_refuses_is_struck_out(void **state)
     close(engine);
     expect_end(client);
     expect_told("the creation of container a was not answered");
-    intended(3, PNX__CODE_CONTAINER, "a");
+    intended(4, PNX__CODE_CONTAINER, "a");
     expect_ledger(2, PNX__LEDGER_INTENDED);
     close(client);
 }

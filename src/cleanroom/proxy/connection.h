@@ -54,6 +54,7 @@ struct pnx__creation {
     char mark[PNX_ID_TEXT_SIZE];
     uint32_t token;
     struct pnx__bytes name, target, body;
+    struct json_t *volumes; /* that were made for it, by name */
     char id[256];
     bool existed; /* the engine answered with what existed before */
     bool foreign; /* … and is not of this session */
@@ -84,6 +85,8 @@ struct pnx__connection {
     uv_work_t work;
     void (*work_now)(struct pnx__connection *connection);
     bool working;
+    bool is_made; /* through here: set before, read in the pool */
+    bool orphans; /* what is removed leaves volumes; likewise */
     enum pnx__whose whose;
     char whose_id[256];
     pnx_status work_status;
@@ -146,6 +149,8 @@ bool pnx__creation_look(const char *data, size_t size, void *context);
 /** It is answered (status 0: never). */
 void pnx__creation_settle(struct pnx__connection *connection, unsigned status);
 void pnx__creation_done(struct pnx__creation *creation);
+/** It failed; nobody knows whether it left something. Looks, in the pool. */
+void pnx__creation_doubt(struct pnx__connection *connection);
 
 /* ---- scope.c --------------------------------------------------------------------------------- */
 

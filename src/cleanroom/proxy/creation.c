@@ -8,6 +8,7 @@
 #include "proxy/connection.h"
 #include "proxy/label.h"
 #include "proxy/query.h"
+#include "proxy/volumes.h"
 
 #include "docker/calls.h"
 
@@ -19,6 +20,7 @@ void pnx__creation_done(struct pnx__creation *creation)
     pnx__bytes_done(&creation->name);
     pnx__bytes_done(&creation->target);
     pnx__bytes_done(&creation->body);
+    json_decref(creation->volumes);
     *creation = (struct pnx__creation){0};
 }
 
@@ -27,6 +29,10 @@ void pnx__creation_done(struct pnx__creation *creation)
 static void write_down(struct pnx__connection *connection)
 {
     struct pnx__creation *creation = &connection->creation;
+    struct pnx__proxy *proxy = connection->proxy;
+    if (creation->volumes)
+        pnx__volumes_make(proxy->engine, proxy->record, proxy->keep, creation->body.data,
+                          creation->body.size, creation->volumes);
     connection->work_status =
         pnx__record_intend(connection->proxy->record, connection->route.type, creation->mark,
                            creation->name.size > 0 ? creation->name.data : "", &creation->token,
@@ -35,7 +41,10 @@ static void write_down(struct pnx__connection *connection)
 
 static void intend(struct pnx__connection *connection)
 {
+    const struct pnx__route *route = &connection->route;
     connection->creation.active = true;
+    if (route->what == PNX__ROUTE_CREATE && route->type == PNX_CONTAINER && !route->pod)
+        connection->creation.volumes = json_array();
     pnx__connection_work(connection, write_down);
 }
 
@@ -171,9 +180,21 @@ static void forward_labelled(struct pnx__connection *connection)
     connection->phase = PNX__PHASE_ANSWER;
 }
 
+/* The loop's own: what is known to be ours need not be asked for. */
+static void know_volumes(struct pnx__connection *connection)
+{
+    size_t i;
+    const json_t *name;
+    json_array_foreach(connection->creation.volumes, i, name)
+    {
+        (void)json_object_set_new(connection->proxy->made, json_string_value(name), json_true());
+    }
+}
+
 void pnx__creation_forward(struct pnx__connection *connection)
 {
     struct pnx__creation *creation = &connection->creation;
+    know_volumes(connection);
     if (connection->work_status != PNX_OK) {
         creation->active = false;
         pnx__refuse(connection, 503, "cannot write down what is to be made: %s",
@@ -263,8 +284,10 @@ static pnx_status was_made(struct pnx__connection *connection, pnx_error *err)
 {
     const struct pnx__creation *creation = &connection->creation;
     struct pnx__proxy *proxy = connection->proxy;
-    if (!creation->id[0])
-        return PNX_OK; /* a build that failed, say; what there is of it has the label */
+    if (!creation->id[0]) { /* a build that failed, say */
+        pnx__creation_doubt(connection);
+        return PNX_OK;
+    }
     if (creation->foreign)
         pnx__tell_message(proxy->tell, "%s %s existed before: it is not of this session, and stays",
                           what_of(connection), creation->id);
@@ -287,10 +310,12 @@ static pnx_status outcome(struct pnx__connection *connection, unsigned status, p
         snprintf(fate, sizeof fate, "refused by the engine (HTTP %u)", status);
         return pnx__record_gone(proxy->record, creation->token, fate, err);
     }
-    if (status == 0)
+    if (status != 0)
+        pnx__creation_doubt(connection);
+    else
         pnx__tell_message(proxy->tell, "the creation of %s %.100s was not answered",
                           what_of(connection), creation->name.size ? creation->name.data : "");
-    return PNX_OK; /* the intent stays: by its mark it is found, if there is something */
+    return PNX_OK; /* the intent stays; by its mark is found what there is of it */
 }
 
 void pnx__creation_settle(struct pnx__connection *connection, unsigned status)

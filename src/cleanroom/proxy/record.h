@@ -13,6 +13,9 @@
 
 struct pnx__record;
 
+/** Instead of a mark: a volume that a container of the session had for itself; then its id. */
+#define PNX__RECORD_ANONYMOUS "anonymous"
+
 /** Makes the ledger, or goes on with that of a proxy of the same session that is dead. */
 PNX_MUST_CHECK pnx_status pnx__record_open(const char *path, const char *session,
                                            struct pnx__record **ret, pnx_error *err);

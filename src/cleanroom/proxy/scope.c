@@ -2,6 +2,8 @@
 /* Whose it is that somebody wants to see or to remove, and what is done about it. */
 #include "proxy/connection.h"
 #include "proxy/label.h"
+#include "proxy/query.h"
+#include "proxy/volumes.h"
 
 #include "docker/calls.h"
 #include "docker/labels.h"
@@ -10,6 +12,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* The engine answers this in a tenth of a millisecond; where it does not, it does not answer what
  * is asked afterwards either. */
@@ -63,7 +66,24 @@ static void find_out(struct pnx__connection *connection)
                                                   : PNX__WHOSE_UNKNOWN;
     const char *id = pnx__docker_json_text(about, route->type == PNX_VOLUME ? "Name" : "Id");
     snprintf(connection->whose_id, sizeof connection->whose_id, "%s", id);
+    if (connection->orphans && (connection->is_made || connection->whose == PNX__WHOSE_OURS))
+        pnx__volumes_record(connection->proxy->engine, connection->proxy->record, about);
     json_decref(about);
+}
+
+/* A container that is removed without its anonymous volumes leaves what nobody finds again. */
+static bool leaves_volumes(const struct pnx__connection *connection)
+{
+    const struct pnx__http *request = &connection->request;
+    const struct pnx__route *route = &connection->route;
+    if (request->parser.method != HTTP_DELETE || route->type != PNX_CONTAINER || route->pod ||
+        route->what != PNX__ROUTE_HARM)
+        return false;
+    struct pnx__bytes with = {0};
+    bool given = pnx__query_get(request->target.data, "v", &with) &&
+                 (strcmp(with.data, "1") == 0 || strcasecmp(with.data, "true") == 0);
+    pnx__bytes_done(&with);
+    return !given;
 }
 
 bool pnx__scope_ask(struct pnx__connection *connection)
@@ -73,7 +93,9 @@ bool pnx__scope_ask(struct pnx__connection *connection)
                    (route->what == PNX__ROUTE_LOOK && connection->proxy->strict);
     if (!matters || route->subject.size == 0)
         return false;
-    if (json_object_get(connection->proxy->made, route->subject.data))
+    connection->is_made = json_object_get(connection->proxy->made, route->subject.data) != NULL;
+    connection->orphans = leaves_volumes(connection);
+    if (connection->is_made && !connection->orphans)
         return false;
     pnx__connection_work(connection, find_out);
     return true;

@@ -23,6 +23,9 @@ int pnx__docker_places_main(int argc, char **argv);
  * directory `to` (a descriptor): docker-NAME.log, docker-NAME.json. Tells of each file on stdout.
  */
 void pnx__sweep_save(pnx_engine *engine, const char *session, int to, pnx_time deadline);
+/** Removes what only the ledger of the proxy knows to be the session's; after `how` was swept. */
+pnx_status pnx__sweep_ledger(pnx_engine *engine, const char *path, const pnx_sweep *how,
+                             const pnx_call *call);
 /** One line of JSON on stdout; takes `line` over, which may be NULL. */
 void pnx__sweep_tell(struct json_t *line);
 /** Text that is JSON whatever bytes `text` has. */

@@ -205,6 +205,13 @@ static int sweep(pnx_engine *engine, const struct asked *asked, pnx_time deadlin
         save(engine, asked, deadline);
     pnx_engine_set_failed(engine, asked->failed);
     pnx_status status = pnx_engine_sweep(engine, &how, &call, &err);
+    if (status == PNX_OK && asked->ledger) {
+        status = pnx__sweep_ledger(engine, asked->ledger, &how, &call);
+        if (status != PNX_OK && result.stays == 0)
+            (void)pnx_fail(&err, status, "cannot look at all that is written down");
+        else if (status != PNX_OK)
+            return PNX__SWEEP_LEFT;
+    }
     if (status == PNX_OK)
         return asked->look && result.stays > 0 ? PNX__SWEEP_LEFT : PNX__SWEEP_CLEAN;
     (void)complain("", &err);
