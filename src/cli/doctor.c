@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
+#include "doctor_places.h"
 
 #include <cleanroom/capability.h>
 
@@ -40,7 +41,8 @@ struct doctor {
     unsigned required;
     pnx_tier_choice choice;
     size_t count;
-    pnx_capability capabilities[PNX_CAPABILITIES_MAX];
+    pnx_capability capabilities[PNX_CAPABILITIES_MAX + PLACES_MAX];
+    struct engine_places places; /* whose names the rows of the places have */
 };
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -149,14 +151,16 @@ static void print_group(const struct doctor *doctor, const char *group, int colu
             continue;
         printf("    %-3s %-*s", it->ok ? "yes" : "no", INDENT - 8, it->name);
         snprintf(text, sizeof text, "%s%s%s%s", it->ok ? "" : "for: ", it->gives,
-                 it->ok ? ": " : "", it->ok ? it->detail : "");
+                 it->ok && it->gives[0] ? ": " : "", it->ok ? it->detail : "");
         if (it->ok) {
             wrap("", text, columns);
             continue;
         }
         wrap("", it->detail, columns);
-        printf("%*s", INDENT, "");
-        wrap("", text, columns);
+        if (it->gives[0]) {
+            printf("%*s", INDENT, "");
+            wrap("", text, columns);
+        }
         if (!it->change[0])
             continue;
         bool again = strcmp(it->change, change) == 0;
@@ -230,6 +234,9 @@ int cli_doctor(int argc, char **argv)
     }
     bool met = doctor.choice.tier >= doctor.required;
     doctor.count = pnx_capabilities_probe(NULL, NULL, doctor.capabilities);
+    look_for_engines(&doctor.places);
+    for (size_t i = 0; i < doctor.places.count; i++)
+        doctor.capabilities[doctor.count++] = doctor.places.rows[i];
     if (doctor.json)
         print_json(&doctor, met);
     else

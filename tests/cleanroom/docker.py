@@ -567,6 +567,19 @@ def logs_are_saved_before_containers_are_removed():
         assert run.json["artifacts"]["failed"] == 0, run.json["artifacts"]
 
 
+@test
+def doctor_shows_the_places_and_the_engine():
+    need_engine()
+    doctor = subprocess.run([tool.TOOL, "doctor", "--json"], env=environment(), text=True,
+                            capture_output=True, check=True, timeout=60)
+    places = [c for c in json.loads(doctor.stdout)["capabilities"] if c["group"] == "engine places"]
+    assert [p["name"] for p in places] == [
+        "DOCKER_HOST", "context", "default socket", "rootless socket", "desktop socket",
+        "podman rootless", "podman socket"], places
+    assert [p["ok"] for p in places] == [True] + 6 * [False], places
+    assert places[0]["detail"].startswith(HOST + ", " + ("podman" if PODMAN else "docker")), places
+
+
 # ---- neighbours ----------------------------------------------------------------------------------
 
 
@@ -576,6 +589,10 @@ def what_was_there_before_survives():
     need_docker()
     ask("POST", "/volumes/create", {"Name": "data"})
     ask("POST", "/networks/create", {"Name": "net"})
+    # Of a session of somebody else, on another machine: all is as on ours but for its id.
+    ask("POST", "/volumes/create", {"Name": "other", "Labels": {
+        "dev.cleanroom.managed": "true", "dev.cleanroom.machine": "0123456789abcdef",
+        "dev.cleanroom.uid": "4711", LABEL: "01a21c75-adf3-7431-a6fd-92dd40ba1ea4"}})
     docker("run", "-d", "--name", "neighbour", "-v", "data:/data", IMAGE, "sleep", "1000")
     docker("exec", "neighbour", "touch", "/data/precious")
     try:
@@ -588,7 +605,7 @@ def what_was_there_before_survives():
             assert docker("exec", "neighbour", "ls", "/data").stdout == "precious\n"
     finally:
         docker("rm", "-f", "-v", "neighbour")
-        docker("volume", "rm", "data")
+        docker("volume", "rm", "data", "other")
         docker("network", "rm", "net")
 
 
