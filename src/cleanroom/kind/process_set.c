@@ -276,8 +276,8 @@ static void visit_cookie(pid_t pid, void *context)
     struct visit *visit = context;
     struct pnx__process_set *set = visit->set;
     struct pnx__proc_stat stat;
-    if (pid == getpid() || is_command(set, pid) || was_seen(set, pid) || !is_marked(set, pid) ||
-        is_helper(set, pid))
+    if (pid == getpid() || pid == set->init || is_command(set, pid) || was_seen(set, pid) ||
+        !is_marked(set, pid) || is_helper(set, pid))
         return;
     if (was_visited(set, pid) || descends(set, pid))
         return;
