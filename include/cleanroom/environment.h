@@ -89,15 +89,15 @@ typedef struct pnx_policy {
 /* ---- what a service is ----------------------------------------------------------------------- */
 
 /** Of what has to be so with a service before the one that depends on it is started. */
-typedef enum pnx_condition {
+typedef enum pnx_service_state {
     PNX_STARTED = 0, /**< it was started */
     PNX_READY,       /**< its `ready` is so (Compose: service_healthy) */
     PNX_COMPLETED,   /**< it has ended with status 0 */
-} pnx_condition;
+} pnx_service_state;
 
 typedef struct pnx_dependency {
     const char *service;
-    pnx_condition condition;
+    pnx_service_state condition;
 } pnx_dependency;
 
 /** How the checks of a wait count. */

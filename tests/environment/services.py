@@ -6,6 +6,7 @@ Run by tests/docker/with_engine, which says in the environment where the engine 
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -147,7 +148,7 @@ def nothing_stays_of_a_supervisor_that_is_killed():
         assert len(what_is_there()) == 4  # two containers, a network, a volume
         child.send_signal(signal.SIGKILL)
         child.wait()
-        wait_until(lambda: what_is_there() == [], "their end", 60)
+        wait_until(lambda: what_is_there() == [] and os.listdir(place.tmp) == [], "their end", 60)
 
 
 @test
@@ -165,6 +166,35 @@ def an_interrupt_while_they_start_ends_them():
         told = child.communicate(timeout=60)[1]
         assert child.returncode == 125 and "interrupted" in told, (child.returncode, told)
         assert not os.path.exists(place.file("ran")) and what_is_there() == []
+
+
+@test
+def the_page_about_services_shows_what_happens():
+    need_engine()
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/services.md")) as file:
+        page = file.read()
+    text = re.search(r"<!-- config: .cleanroom.yaml -->\n```yaml\n(.*?)```", page, re.S)[1]
+    answer = re.search(r"<!-- answer: cleanroom run -->\n```console\n(.*?)```", page, re.S)[1]
+    with Place() as place:
+        place.file(".cleanroom.yaml", text)
+        done = run(place)
+        assert (done.returncode, done.stdout) == (0, answer), done
+        assert what_is_there() == []
+    # The keys of the page are those that are known, and the list of waits is one.
+    waits = re.search(r"```yaml\n(wait:.*?)```", page, re.S)[1].replace("\n", "\n    ")
+    for text, mistake in ((f"image: x\n    {waits}", False), ("image: x\n    nothing: x", True)):
+        with Place() as place:
+            place.file("s.yaml", f"services:\n  db:\n    {text}\n")
+            done = subprocess.run([os.path.join(os.path.dirname(tool.TOOL), "cleanroom-services"),
+                                   "--file", place.file("s.yaml")], capture_output=True, text=True,
+                                  stdin=subprocess.DEVNULL, check=False)
+            assert done.returncode == 3 and ("s.yaml:" in done.stderr) == mistake, done
+    known = set(done.stderr.split("known are ")[1].strip().split(", "))
+    told = set(re.findall(r"`([a-z_]+)`", " ".join(
+        line.split("|")[1] for line in page.split("## The keys")[1].split("## What")[0].split("\n")
+        if line.startswith("| `"))))
+    assert known - told == {"privileged", "cap_add", "security_opt"}, (known ^ told)
+    assert told <= known, told - known
 
 
 def postgres_image(place):

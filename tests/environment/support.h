@@ -33,6 +33,7 @@ static inline pnx_environment *start_environment(const pnx_environment_config *c
     pnx_environment *environment = make_environment(config);
     const pnx_call call = patience();
     assert_ok(pnx_environment_start(environment, &call, &err), &err);
+    assert_int_equal(err.code, PNX_OK); /* it is written only when it failed */
     return environment;
 }
 

@@ -37,7 +37,7 @@ enum pnx__service_state {
 /** One that a service depends on; `on` is NULL where it was there before, and is ready. */
 struct pnx__needs {
     pnx_service *on;
-    pnx_condition condition;
+    pnx_service_state condition;
 };
 
 struct pnx__address_of_port {

@@ -79,8 +79,13 @@ static pnx_status look_at(struct looking *looking, const pnx_wait *wait, bool *r
 static pnx_status look_by_default(struct looking *looking, bool *ret_passes, pnx_error *err)
 {
     static const pnx_check healthy = {.type = PNX_CHECK_ENGINE}, runs = {.type = PNX_CHECK_RUNS};
-    pnx_status status = look(looking, &healthy, ret_passes, err);
-    return status == PNX_EUNSUPPORTED ? look(looking, &runs, ret_passes, err) : status;
+    pnx_error local = {0};
+    pnx_status status = look(looking, &healthy, ret_passes, &local);
+    if (status == PNX_EUNSUPPORTED)
+        return look(looking, &runs, ret_passes, err);
+    if (status != PNX_OK && err)
+        *err = local;
+    return status;
 }
 
 /* ---- until it passes ------------------------------------------------------------------------- */

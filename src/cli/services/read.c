@@ -235,7 +235,7 @@ static bool read_condition(struct reader *reader, struct fy_node *node, void *in
     for (int i = 0; text && i < 3; i++) {
         if (strcmp(names[i], text) != 0)
             continue;
-        ((pnx_dependency *)into)->condition = (pnx_condition)i;
+        ((pnx_dependency *)into)->condition = (pnx_service_state)i;
         return true;
     }
     return text &&
