@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -285,6 +286,7 @@ static void make_engine(void)
 void proxy_up(bool strict)
 {
     memset(&it, 0, sizeof it);
+    (void)signal(SIGPIPE, SIG_IGN); /* as the process does */
     snprintf(it.directory, sizeof it.directory, "/tmp/pnx-proxy-XXXXXX");
     assert_non_null(mkdtemp(it.directory));
     snprintf(it.engine_path, sizeof it.engine_path, "%s/engine", it.directory);

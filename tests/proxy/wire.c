@@ -321,6 +321,46 @@ static void test_who_does_not_read_is_waited_for(void **state)
     close(engine);
 }
 
+static void stream(int from, int to, size_t size)
+{
+    enum { PART = 16 << 10 };
+    static unsigned char part[PART];
+    for (unsigned i = 0; i < size / PART; i++) {
+        fill(part, PART, i);
+        send_bytes(from, part, PART);
+        expect_bytes(to, part, PART);
+    }
+}
+
+/* What is long is moved in another way. */
+static void test_long_streams_are_streams_like_others(void **state)
+{
+    (void)state;
+    int client, engine;
+    attach(&client, &engine, ATTACH, UPGRADED, "");
+    stream(engine, client, (size_t)3 << 20);
+    stream(client, engine, (size_t)3 << 20);
+    check_stream(engine, client);
+    check_stream(client, engine);
+    send_text(client, "last");
+    shutdown(client, SHUT_WR);
+    expect_text(engine, "last");
+    expect_end(engine);
+    stream(engine, client, (size_t)1 << 20);
+    close(engine);
+    expect_end(client);
+    close(client);
+
+    attach(&client, &engine, ATTACH, UPGRADED, "");
+    stream(engine, client, (size_t)3 << 20);
+    close(client); /* in the middle of it */
+    struct pollfd gone = {.fd = engine, .events = POLLIN};
+    do
+        assert_int_equal(poll(&gone, 1, WAIT_MS), 1);
+    while (!(gone.revents & POLLHUP));
+    close(engine);
+}
+
 static void test_a_hundred_connections_at_once(void **state)
 {
     (void)state;
@@ -360,6 +400,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_raw_stream_without_an_upgrade, up, down),
         cmocka_unit_test_setup_teardown(test_nothing_is_raw_where_nothing_is_attached, up, down),
         cmocka_unit_test_setup_teardown(test_who_does_not_read_is_waited_for, up, down),
+        cmocka_unit_test_setup_teardown(test_long_streams_are_streams_like_others, up, down),
         cmocka_unit_test_setup_teardown(test_a_hundred_connections_at_once, up, down),
     };
     return cmocka_run_group_tests_name("wire", tests, NULL, NULL);

@@ -17,6 +17,7 @@ static void is_garbage(struct pnx__connection *connection, const char *problem)
 static void become_raw(struct pnx__connection *connection)
 {
     connection->answering = false;
+    connection->up.moved = connection->down.moved = 0;
     connection->phase = PNX__PHASE_RAW;
     connection->again = true;
 }

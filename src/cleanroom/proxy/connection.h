@@ -35,6 +35,10 @@ struct pnx__flow {
     struct pnx__bytes own; /* goes before that */
     size_t own_sent;
     bool wants_read, wants_write;
+    size_t moved;  /* since it is raw */
+    bool splicing; /* it goes through the pipe, and `buffer` is not used any more */
+    int pipe[2];
+    size_t piped; /* what is in it */
 };
 
 enum pnx__phase {
@@ -122,6 +126,14 @@ bool pnx__flow_has_output(const struct pnx__flow *flow);
 void pnx__flow_pump_up(struct pnx__connection *connection);
 void pnx__flow_pump_down(struct pnx__connection *connection);
 void pnx__flow_done(struct pnx__flow *flow);
+
+/* ---- splice.c -------------------------------------------------------------------------------- */
+
+/** A raw flow that is worth it goes on by splice(2); false: it does not. */
+bool pnx__splice_begin(struct pnx__flow *flow);
+void pnx__splice_pump(struct pnx__connection *connection, struct pnx__flow *flow,
+                      struct pnx__side *from, struct pnx__side *to);
+void pnx__splice_done(struct pnx__flow *flow);
 
 /* ---- request.c, answer.c: taking what was read; false: it has to wait ------------------------ */
 

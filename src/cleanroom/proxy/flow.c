@@ -13,11 +13,12 @@
 
 bool pnx__flow_has_output(const struct pnx__flow *flow)
 {
-    return flow->own.size > flow->own_sent || flow->pass > 0;
+    return flow->own.size > flow->own_sent || flow->pass > 0 || flow->piped > 0;
 }
 
 void pnx__flow_done(struct pnx__flow *flow)
 {
+    pnx__splice_done(flow);
     free(flow->buffer);
     pnx__bytes_done(&flow->own);
     *flow = (struct pnx__flow){0};
@@ -37,6 +38,7 @@ static void went(struct pnx__flow *flow, size_t size)
     }
     flow->start += size - own;
     flow->pass -= size - own;
+    flow->moved += size - own;
     if (flow->start == flow->end)
         flow->start = flow->end = 0;
 }
@@ -118,6 +120,10 @@ void pnx__flow_pump_up(struct pnx__connection *connection)
 {
     struct pnx__flow *flow = &connection->up;
     flow->wants_read = flow->wants_write = false;
+    if (connection->phase == PNX__PHASE_RAW && connection->engine && pnx__splice_begin(flow)) {
+        pnx__splice_pump(connection, flow, connection->client, connection->engine);
+        return;
+    }
     for (;;) {
         if (pnx__flow_has_output(flow)) {
             if (!pnx__side_to_engine(connection) || !connection->engine)
@@ -152,6 +158,10 @@ void pnx__flow_pump_down(struct pnx__connection *connection)
 {
     struct pnx__flow *flow = &connection->down;
     flow->wants_read = flow->wants_write = false;
+    if (connection->phase == PNX__PHASE_RAW && connection->engine && pnx__splice_begin(flow)) {
+        pnx__splice_pump(connection, flow, connection->engine, connection->client);
+        return;
+    }
     for (;;) {
         if (pnx__flow_has_output(flow)) {
             /* Nobody is there any more to take it; what is being made is still waited for. */
