@@ -22,7 +22,7 @@ static _Noreturn void become_helper(int out)
     _exit(127);
 }
 
-/* "source", "host", "taken", "reason", "engine", "api", "version", each ended by a tab or the line. */
+/* Source, host, taken, reason, engine, API, version: each ended by a tab, or with the line. */
 enum { SOURCE, HOST, TAKEN, REASON, ENGINE, API, VERSION, FIELDS };
 
 static bool split(char *line, char *ret[FIELDS])

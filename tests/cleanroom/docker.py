@@ -471,6 +471,7 @@ def the_command_is_led_to_the_socket_and_nowhere_else():
         need_engine()
         script = ('env; test -z "$DOCKER_CONTEXT$DOCKER_TLS_VERIFY$DOCKER_CERT_PATH" && '
                   'test $TESTCONTAINERS_RYUK_DISABLED = true && docker version -f {{.Server.Os}}')
+        # What Docker's clients do with these beside a socket differs; ours have none of them.
         run = Run(place, script, env={"DOCKER_CONTEXT": "elsewhere", "DOCKER_TLS_VERIFY": "1",
                                       "DOCKER_CERT_PATH": "/nowhere"})
         assert run.status == 0, (run.out, run.err)
@@ -493,6 +494,9 @@ def without_an_engine_on_is_an_error_and_auto_is_off():
         assert "cleanroom doctor" in run.err, run.err
         run = Run(place, "echo $DOCKER_HOST", env=env)
         assert run.status == 0 and run.out.strip() == env["DOCKER_HOST"], run.out
+        config = place.file("config.yaml", "docker: on\ndocker-scope: strict\n")
+        run = Run(place, "true", [f"--config={config}"], env=env)
+        assert run.status == 125 and "/nowhere/docker.sock" in run.err, run.err
         wrong = Run(place, "true", ["--docker=perhaps"])
         assert wrong.status == 125 and "auto, on or off" in wrong.err
         wrong = Run(place, "true", ["--docker-scope=wide"])

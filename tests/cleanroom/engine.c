@@ -165,35 +165,76 @@ static void what_is_asked_for_is_taken_or_nothing(void **state)
     pnx__engine_place_done(&place);
     setenv("DOCKER_HOST", "ssh://somewhere", 1);
     assert_int_equal(pnx__engine_look(&place, &err), PNX_ENOTFOUND);
-    setenv("DOCKER_HOST", "tcp://127.0.0.1:1", 1); /* not connected to */
-    assert_ok(pnx__engine_look(&place, &err), &err);
-    assert_string_equal(value_of(&place, "DOCKER_TLS_VERIFY"), "1");
+    setenv("DOCKER_HOST", "tcp://127.0.0.1:1", 1);
+    assert_int_equal(pnx__engine_look(&place, &err), PNX_ENOTFOUND);
+    assert_non_null(strstr(err.message, "TLS"));
+    unsetenv("DOCKER_TLS_VERIFY");
+    assert_ok(pnx__engine_look(&place, &err), &err); /* it is not connected to */
+    assert_string_equal(place.host, "tcp://127.0.0.1:1");
     pnx__engine_place_done(&place);
     close(fd);
     unlink(path);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* As `docker context create` writes it. */
+static void write_context(const char *config, const char *name, const char *host)
+{
+    char text[512];
+    mkdir(in(config, "contexts"), 0700);
+    mkdir(in(config, "contexts/meta"), 0700);
+    mkdir(in(config, "contexts/meta/0123abcd"), 0700);
+    snprintf(text, sizeof text,
+             "{\"Name\":\"%s\",\"Metadata\":{},\"Endpoints\":{\"docker\":{\"Host\":\"%s\","
+             "\"SkipTLSVerify\":false}}}",
+             name, host);
+    write_text(in(config, "contexts/meta/0123abcd/meta.json"), text);
+}
+
+static void drop_context(const char *config)
+{
+    unlink(in(config, "contexts/meta/0123abcd/meta.json"));
+    rmdir(in(config, "contexts/meta/0123abcd"));
+    rmdir(in(config, "contexts/meta"));
+    rmdir(in(config, "contexts"));
 }
 
 static void a_context_is_taken_from_where_docker_keeps_it(void **state)
 {
     struct pnx__engine_place place;
     pnx_error err = {0};
-    setenv("DOCKER_CONTEXT", "desktop", 1);
+    setenv("DOCKER_CONTEXT", "far", 1);
+    setenv("DOCKER_CONFIG", *state, 1);
+    assert_int_equal(pnx__engine_look(&place, &err), PNX_ENOTFOUND);
+    assert_string_equal(err.message, "there is no context far");
+    write_context(*state, "far", "tcp://127.0.0.1:1");
     assert_ok(pnx__engine_look(&place, &err), &err);
-    assert_string_equal(place.host, "context desktop");
-    assert_string_equal(value_of(&place, "DOCKER_CONTEXT"), "desktop");
+    assert_string_equal(place.host, "tcp://127.0.0.1:1");
+    assert_string_equal(value_of(&place, "DOCKER_HOST"), "tcp://127.0.0.1:1");
+    assert_null(value_of(&place, "DOCKER_CONTEXT"));
     pnx__engine_place_done(&place);
     unsetenv("DOCKER_CONTEXT");
-    setenv("DOCKER_CONFIG", *state, 1);
-    const char *path = in(*state, "config.json");
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs("{ \"auths\": {},\n  \"currentContext\" : \"far\" }", file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    write_text(in(*state, "config.json"), "{ \"auths\": {},\n  \"currentContext\" : \"far\" }");
     assert_ok(pnx__engine_look(&place, &err), &err);
-    assert_string_equal(place.host, "context far");
-    assert_string_equal(value_of(&place, "DOCKER_CONFIG"), *state);
+    assert_string_equal(place.host, "tcp://127.0.0.1:1");
     pnx__engine_place_done(&place);
-    unlink(path);
+    mkdir(in(*state, "contexts/tls"), 0700);
+    mkdir(in(*state, "contexts/tls/0123abcd"), 0700);
+    assert_int_equal(pnx__engine_look(&place, &err), PNX_ENOTFOUND);
+    assert_non_null(strstr(err.message, "TLS"));
+    rmdir(in(*state, "contexts/tls/0123abcd"));
+    rmdir(in(*state, "contexts/tls"));
+    write_context(*state, "far", "ssh://somewhere");
+    assert_int_equal(pnx__engine_look(&place, &err), PNX_ENOTFOUND);
+    drop_context(*state);
+    unlink(in(*state, "config.json"));
 }
 
 /* What is found first is found again, though another one has come that would be first. */

@@ -28,7 +28,7 @@ struct pnx__ledger_view;
 
 /** Where an engine is, as far as can be told without asking it. */
 struct pnx__engine_place {
-    char host[192]; /* "unix:///var/run/docker.sock", "tcp://…"; "context NAME": it says where */
+    char host[192];     /* "unix:///var/run/docker.sock", "tcp://…" */
     char **environment; /* what has to be in the environment of programs that look for it */
 };
 

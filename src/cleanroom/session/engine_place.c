@@ -8,6 +8,7 @@
 
 #include "kind/sys.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,59 +54,104 @@ static bool accepts(const char *path)
     return does;
 }
 
-static pnx_status look_at_host(const char *host, struct pnx__engine_place *ret, pnx_error *err)
+/* The proxy speaks no TLS: then the command has its engine as before. `source`: who named it. */
+static pnx_status look_at_host(const char *source, const char *host, bool tls,
+                               struct pnx__engine_place *ret, pnx_error *err)
 {
     bool is_unix = strncmp(host, scheme, strlen(scheme)) == 0;
-    if (!is_unix && strncmp(host, "tcp://", 6) != 0 && strncmp(host, "http://", 7) != 0)
+    bool is_tcp = strncmp(host, "tcp://", 6) == 0 || strncmp(host, "http://", 7) == 0;
+    if (!is_unix && !is_tcp)
         return pnx_fail(err, PNX_ENOTFOUND,
-                        "DOCKER_HOST is '%.80s', which is not spoken here: unix:// or tcp://",
-                        host);
+                        "%s is '%.80s', which is not spoken here: unix:// or tcp://", source, host);
+    if (is_tcp && tls)
+        return pnx_fail(err, PNX_ENOTFOUND, "%s is %.80s over TLS, which is not spoken here",
+                        source, host);
     if (is_unix && !accepts(host + strlen(scheme)))
-        return pnx_fail(err, PNX_ENOTFOUND, "no container engine at DOCKER_HOST=%.120s: %m", host);
+        return pnx_fail(err, PNX_ENOTFOUND, "no container engine at %s=%.120s: %m", source, host);
     if (snprintf(ret->host, sizeof ret->host, "%s", host) >= (int)sizeof ret->host)
-        return pnx_fail(err, PNX_ENOTFOUND, "DOCKER_HOST is too long: %.120s…", host);
+        return pnx_fail(err, PNX_ENOTFOUND, "%s is too long: %.120s…", source, host);
     return PNX_OK;
 }
 
 /* ---- contexts -------------------------------------------------------------------------------- */
 
-/* The value of "currentContext" in Docker's config.json; whether it is valid, others find out. */
-static bool current_context(char *ret, size_t size)
+/* Of files that Docker writes itself: a text that follows a key, however deep. */
+static bool text_after(const char *json, const char *key, char *ret, size_t size)
 {
-    char path[512], text[65536];
-    const char *config = variable("DOCKER_CONFIG"), *home = variable("HOME");
-    if (!config && !home)
-        return false;
-    if (snprintf(path, sizeof path, "%s%s/config.json", config ? config : home,
-                 config ? "" : "/.docker") >= (int)sizeof path)
-        return false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    pnx__close(fd);
-    if (got <= 0)
-        return false;
-    text[got] = '\0';
-    char *at = strstr(text, "\"currentContext\"");
+    const char *at = strstr(json, key);
     if (!at)
         return false;
-    at += strlen("\"currentContext\"");
+    at += strlen(key);
     at += strspn(at, " \t\r\n:");
     size_t length = *at == '"' ? strcspn(at + 1, "\"") : 0;
     return length > 0 && snprintf(ret, size, "%.*s", (int)length, at + 1) < (int)size;
 }
 
-static bool look_at_context(struct pnx__engine_place *ret)
+/* The beginning of a file. False: it cannot be read. */
+static bool read_file(int dir, const char *path, char *ret, size_t size)
 {
-    char name[128];
+    int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    ssize_t got = fd >= 0 ? read(fd, ret, size - 1) : -1;
+    pnx__close(fd);
+    ret[got > 0 ? got : 0] = '\0';
+    return got > 0;
+}
+
+static int open_config(void)
+{
+    char path[512];
+    const char *config = variable("DOCKER_CONFIG"), *home = variable("HOME");
+    if (!config && !home)
+        return -1;
+    if (snprintf(path, sizeof path, "%s%s", config ? config : home, config ? "" : "/.docker") >=
+        (int)sizeof path)
+        return -1;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The context of this name; the names of the directories are hashes. */
+static bool find_context(int config, const char *name, char *ret_host, size_t size, bool *ret_tls)
+{
+    char text[16384], path[512], found[128];
+    int dir = openat(config, "contexts/meta", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = dir >= 0 ? fdopendir(dir) : NULL;
+    bool is_there = false;
+    const struct dirent *entry;
+    while (stream && !is_there && (entry = readdir(stream))) {
+        if (entry->d_name[0] == '.' ||
+            snprintf(path, sizeof path, "%s/meta.json", entry->d_name) >= (int)sizeof path ||
+            !read_file(dirfd(stream), path, text, sizeof text))
+            continue;
+        is_there = text_after(text, "\"Name\"", found, sizeof found) && strcmp(found, name) == 0 &&
+                   text_after(text, "\"Host\"", ret_host, size);
+        if (is_there)
+            snprintf(path, sizeof path, "contexts/tls/%s", entry->d_name);
+    }
+    *ret_tls = is_there && faccessat(config, path, F_OK, 0) == 0;
+    if (stream)
+        (void)closedir(stream);
+    return is_there;
+}
+
+/* False: none is chosen. */
+static bool look_at_context(struct pnx__engine_place *ret, pnx_status *ret_status, pnx_error *err)
+{
+    char text[65536], name[128], host[192], source[160];
+    bool tls;
     const char *chosen = variable("DOCKER_CONTEXT");
+    int config = open_config();
+    bool is_set = chosen || (config >= 0 && read_file(config, "config.json", text, sizeof text) &&
+                             text_after(text, "\"currentContext\"", name, sizeof name));
     if (chosen)
         snprintf(name, sizeof name, "%s", chosen);
-    else if (!current_context(name, sizeof name))
-        return false;
-    if (strcmp(name, "default") == 0)
-        return false;
-    snprintf(ret->host, sizeof ret->host, "context %s", name);
-    return true;
+    is_set = is_set && strcmp(name, "default") != 0;
+    snprintf(source, sizeof source, "context %.60s", is_set ? name : "");
+    if (is_set && find_context(config, name, host, sizeof host, &tls))
+        *ret_status = look_at_host(source, host, tls, ret, err);
+    else if (is_set)
+        *ret_status = pnx_fail(err, PNX_ENOTFOUND, "there is no %s", source);
+    pnx__close(config);
+    return is_set;
 }
 
 /* ---- the usual places ------------------------------------------------------------------------ */
@@ -185,15 +231,14 @@ char **pnx__engine_environment(const struct pnx__engine_place *place)
 static bool note_environment(struct pnx__engine_place *place)
 {
     size_t count = 0;
-    bool pinned = strncmp(place->host, scheme, strlen(scheme)) == 0;
     place->environment = calloc(sizeof leading / sizeof *leading + 1, sizeof *place->environment);
     if (!place->environment)
         return false;
     for (size_t i = 0; i < sizeof leading / sizeof *leading; i++) {
         const char *value = variable(leading[i]);
-        if (pinned && i == 0)
+        if (i == 0)
             value = place->host;
-        if (pinned && i > 0 && i < 4) /* over a socket there is no TLS, and no context */
+        if (i > 0 && i < 4) /* it says all: no TLS, no context */
             continue;
         if (!value)
             continue;
@@ -212,9 +257,10 @@ pnx_status pnx__engine_look(struct pnx__engine_place *ret, pnx_error *err)
     const char *host = variable("DOCKER_HOST");
     pnx_status status = PNX_OK;
     *ret = (struct pnx__engine_place){0};
+    bool tls = variable("DOCKER_TLS_VERIFY") || variable("DOCKER_CERT_PATH");
     if (host)
-        status = look_at_host(host, ret, err);
-    else if (!look_at_context(ret))
+        status = look_at_host("DOCKER_HOST", host, tls, ret, err);
+    else if (!look_at_context(ret, &status, err))
         status = look_at_usual(ret, err);
     if (status == PNX_OK && !note_environment(ret)) {
         pnx__engine_place_done(ret);

@@ -283,10 +283,10 @@ static pnx_status make(pnx_session *session, pnx_error *err)
         return PNX_EFAILED;
     if ((status = prepare_set(session, err)) ||
         (status = pnx__session_start_reaper(session, err)) || (status = make_dir(session, err)) ||
-        (status = make_variables(session, err)) || (status = pnx__engine_offer(session, err)) ||
+        (status = make_variables(session, err)) ||
         (status = pnx__session_note_hooks(session, err)) ||
         (status = pnx__session_note_artifacts(session, err)) ||
-        (status = pnx__services_take(session, err)))
+        (status = pnx__engine_offer(session, err)) || (status = pnx__services_take(session, err)))
         return status;
     if (session->tier > 0 && (status = make_cgroup(session, err)))
         return status;
