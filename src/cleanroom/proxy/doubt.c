@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A creation that failed in the engine may have left something or nothing: a look by its mark tells.
- * Without it whoever sweeps would have to wait for what will never come.
+ * A creation that failed in the engine may have left something or nothing: a look by its mark
+ * tells. Without it whoever sweeps would have to wait for what will never come.
  */
 #include "proxy/connection.h"
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What only the ledger of the proxy knows to be the session's, for it has no label of it: things
- * that came with labels of a session within this one, and anonymous volumes whose container was
- * removed without them. They are known by an id that the engine itself made up, and by their mark.
+ * that came with labels of a session within this one, anonymous volumes whose container was removed
+ * without them, and pods. They are known by an id that the engine itself made up, and by their mark.
  */
 #include "proxy/record.h"
 #include "proxy/sweep.h"
 
 #include "docker/calls.h"
 #include "docker/labels.h"
+#include "docker/path.h"
 #include "kind/thing.h"
 #include "ledger/ledger.h"
 
@@ -121,6 +122,50 @@ static void take_volume(struct look *look, const char *name, const char *contain
     tell(look, PNX_VOLUME, name, detail, &outcome);
 }
 
+/* ---- pods ------------------------------------------------------------------------------------ */
+
+static pnx_status pod_request(struct look *look, const char *method, const char *format,
+                              const char *id, json_t **ret, pnx_error *err)
+{
+    char *path = NULL;
+    pnx_status status = pnx__docker_path(&path, err, format, id);
+    if (status == PNX_OK)
+        status = pnx_engine_request(look->engine, method, path, NULL, look->call, ret, err);
+    free(path);
+    return status;
+}
+
+/* Podman's, which are no containers, though they are written down as such. */
+static void take_pod(struct look *look, const struct pnx__ledger_resource *resource)
+{
+    static const char inspect[] = "/libpod/pods/%s/json";
+    pnx_outcome outcome = {.fate = PNX_FATE_STUCK};
+    pnx_time begin = pnx_monotonic_now();
+    pnx_error err = {0};
+    json_t *about = NULL;
+    const char *id = resource->identity;
+    if (pod_request(look, "GET", inspect, id, &about, &err) != PNX_OK)
+        return;
+    const char *mark = pnx__docker_json_text(json_object_get(about, "Labels"), PNX_LABEL_ID);
+    bool ours = strlen(mark) == 36 && resource->name && strncmp(resource->name, mark, 36) == 0;
+    json_decref(about);
+    if (!ours)
+        return;
+    if (!look->how->look) {
+        pnx_status status =
+            pod_request(look, "DELETE", "/libpod/pods/%s?force=true", id, NULL, &err);
+        outcome.attempts = 1;
+        about = NULL;
+        outcome.verified = pod_request(look, "GET", inspect, id, &about, NULL) == PNX_ENOTFOUND;
+        json_decref(about);
+        outcome.fate = outcome.verified ? PNX_FATE_REMOVED : PNX_FATE_STUCK;
+        outcome.took = pnx_monotonic_now() - begin;
+        if (status != PNX_OK && !outcome.verified)
+            pnx_error_format(&err, outcome.reason, sizeof outcome.reason);
+    }
+    tell(look, PNX_CONTAINER, id, "pod", &outcome);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static void look_at(struct look *look, const struct pnx__ledger_resource *resource,
@@ -133,6 +178,8 @@ static void look_at(struct look *look, const struct pnx__ledger_resource *resour
     if (status != PNX_OK) {
         if (status != PNX_ENOTFOUND)
             look->status = status;
+        else if (type == PNX_CONTAINER && pnx_engine_kind_of(look->engine) == PNX_ENGINE_PODMAN)
+            take_pod(look, resource);
         return;
     }
     const json_t *labels = pnx__docker_labels_of(type, about);
