@@ -271,11 +271,18 @@ static pnx_status status_of(long http, const char *message)
         const char *text;
         pnx_status status;
     } known[] = {
-        {"has active endpoints", PNX_EBUSY},     {"being used", PNX_EBUSY},
-        {"already exists", PNX_EBUSY},           {"already in use", PNX_EBUSY},
-        {"container state improper", PNX_EBUSY}, {"device or resource busy", PNX_EBUSY},
-        {"no such container", PNX_ENOTFOUND},    {"no such volume", PNX_ENOTFOUND},
-        {"network not found", PNX_ENOTFOUND},    {"image not known", PNX_ENOTFOUND},
+        /* Another image, which went while Podman looked at all of them. */
+        {"reading image", PNX_EBUSY},
+        {"has active endpoints", PNX_EBUSY},
+        {"being used", PNX_EBUSY},
+        {"already exists", PNX_EBUSY},
+        {"already in use", PNX_EBUSY},
+        {"container state improper", PNX_EBUSY},
+        {"device or resource busy", PNX_EBUSY},
+        {"no such container", PNX_ENOTFOUND},
+        {"no such volume", PNX_ENOTFOUND},
+        {"network not found", PNX_ENOTFOUND},
+        {"image not known", PNX_ENOTFOUND},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strstr(message, known[i].text))
