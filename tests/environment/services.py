@@ -151,6 +151,40 @@ def nothing_stays_of_a_supervisor_that_is_killed():
         wait_until(lambda: what_is_there() == [] and os.listdir(place.tmp) == [], "their end", 60)
 
 
+def ours():
+    """The processes of the tool and of its helpers."""
+    directory = os.path.dirname(tool.TOOL)
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            path = os.readlink(f"/proc/{name}/exe") if name.isdigit() else ""
+        except OSError:
+            continue
+        if os.path.dirname(path) == directory and os.path.basename(path).startswith("cleanroom"):
+            found.append(int(name))
+    return found
+
+
+@test
+def nothing_stays_when_all_of_us_are_killed_at_once():
+    need_engine()
+    with Place() as place:
+        place.file("s.yaml", WEB)
+        child = subprocess.Popen(
+            [tool.TOOL, "run", "--services", "s.yaml", "--", "sh", "-c", "touch up; sleep 1000"],
+            cwd=place.path, env=environment(place), stderr=subprocess.DEVNULL)
+        wait_until(lambda: os.path.exists(place.file("up")), "the services", 60)
+        for pid in ours():  # stopped first: none may see another one die
+            os.kill(pid, signal.SIGSTOP)
+        for pid in ours():
+            os.kill(pid, signal.SIGKILL)
+        child.wait()
+        assert len(what_is_there()) == 4
+        done = subprocess.run([tool.TOOL, "reap"], capture_output=True, text=True,
+                              env=environment(place), check=False)
+        assert what_is_there() == [] and os.listdir(place.tmp) == [], done
+
+
 @test
 def an_interrupt_while_they_start_ends_them():
     need_engine()

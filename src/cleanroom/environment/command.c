@@ -16,11 +16,11 @@
 #define TELL "read -r a </proc/$$/stat; printf '%s\\n' \"$a\"; exec \"$@\""
 /* $1 is its number, $2 its start time, which is the 20th word behind the name in parentheses. 0: it
  * is gone (a zombie counts as that: nobody waits for it but the engine); 1: it was there. */
-#define END                                                                                        \
-    "read -r a </proc/$1/stat || exit 0\n"                                                         \
-    "set -- \"$1\" \"$2\" ${a##*) }\n"                                                             \
-    "[ \"${22}\" = \"$2\" ] && [ \"$3\" != Z ] || exit 0\n"                                        \
-    "kill -9 -\"$1\" 2>/dev/null; kill -9 \"$1\" 2>/dev/null; exit 1\n"
+static const char end_script[] =
+    "read -r a </proc/$1/stat || exit 0\n"
+    "set -- \"$1\" \"$2\" ${a##*) }\n"
+    "[ \"${22}\" = \"$2\" ] && [ \"$3\" != Z ] || exit 0\n"
+    "kill -9 -\"$1\" 2>/dev/null; kill -9 \"$1\" 2>/dev/null; exit 1\n";
 #define LINE_MAX_OF_STAT 1024
 #define LOOK_WITHIN PNX_S(5)
 #define PAUSE PNX_MS(20)
@@ -72,7 +72,7 @@ static pnx_status kill_once(pnx_engine *engine, const char *container, const pnx
     pnx_call call = pnx_call_within(LOOK_WITHIN);
     if (deadline < call.deadline)
         call.deadline = deadline;
-    const char *const argv[] = {"/bin/sh", "-c", END, "sh", number, start, NULL};
+    const char *const argv[] = {"/bin/sh", "-c", end_script, "sh", number, start, NULL};
     const pnx_exec end = {.argv = argv, .user = exec->user};
     pnx_status status = pnx_engine_exec(engine, container, &end, &call, &code, NULL);
     if (status == PNX_ENOTFOUND) /* with its container */

@@ -159,7 +159,7 @@ void pnx__engine_withdraw(pnx_session *session)
     if (!session->adopted || !session->dir)
         return;
     /* Where the dead supervisor had it; else it would be told as one of the command's files. */
-    static const char *const places[] = {PNX__ENGINE_SOCKET, "d", "tmp/" PNX__ENGINE_SOCKET,
+    static const char *const places[] = {PNX__ENGINE_SOCKET, "d", ("tmp/" PNX__ENGINE_SOCKET),
                                          "tmp/d"};
     int dir = pnx_tempdir_fd(session->dir);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)

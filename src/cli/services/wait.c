@@ -130,8 +130,10 @@ static bool add_port(struct reader *reader, struct waiting *waiting)
     return waiting->port == 0 || add(reader, waiting, one);
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): `within` is written by read_timeout */
 static bool read_into(struct reader *reader, struct fy_node *node, unsigned depth,
                       pnx_duration *within, pnx_wait *ret)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     struct waiting waiting = {.within = within, .depth = depth};
     bool good = node && fy_node_is_sequence(node)
