@@ -25,7 +25,8 @@ static void write_program(const char *name, const char *script)
 static int drop_programs(void **state)
 {
     DIR *dir = opendir(libexec);
-    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+    assert_non_null(dir);
+    for (const struct dirent *entry; (entry = readdir(dir));)
         if (entry->d_name[0] != '.')
             unlink(path_of(entry->d_name));
     closedir(dir);
@@ -296,11 +297,11 @@ static void kill_supervisor_of(const char *script)
 static pid_t read_pid(const char *name)
 {
     FILE *file = fopen(path_of(name), "re");
-    int pid = 0;
+    char line[32] = "";
     assert_non_null(file);
-    assert_int_equal(fscanf(file, "%d", &pid), 1);
+    assert_non_null(fgets(line, sizeof line, file));
     fclose(file);
-    return pid;
+    return (pid_t)strtol(line, NULL, 10);
 }
 
 static void wait_until_gone(pid_t pid)

@@ -73,7 +73,7 @@ static void anything_else_is_refused(void **state)
             fail_msg("'%s' was read", wrong[i]);
     for (int i = 0; i <= PNX__FLAT_MAX; i++)
         snprintf(many + strlen(many), sizeof many - strlen(many), "%s\"%d\":1", i ? "," : "", i);
-    strcat(many, "}");
+    snprintf(many + strlen(many), sizeof many - strlen(many), "}");
     assert_false(reads(many, &flat));
 }
 

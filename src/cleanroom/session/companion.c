@@ -160,7 +160,7 @@ pnx_status pnx__companion_start(pnx_session *session, struct pnx__companion *com
                                 const struct pnx__companion_config *config, pnx_error *err)
 {
     char path[PATH_MAX];
-    pid_t pid;
+    pid_t pid = -1;
     if (companion->running)
         return pnx_fail(err, PNX_EALREADY, "%s runs", config->name);
     if (!is_listed(session, companion) && count(session) == PNX__COMPANIONS_MAX)
@@ -436,7 +436,8 @@ void pnx__companion_adopt(pnx_session *session, uint32_t resource, const char *n
         .status = -1,
     };
     (void)set_apart(session, &companion->process, NULL);
-    add(session, companion);
+    companion->next = session->companions;
+    session->companions = companion;
 }
 
 /* ---- the report ------------------------------------------------------------------------------ */

@@ -160,8 +160,9 @@ static void read_member(struct reader *reader, struct pnx__flat *ret)
 
 bool pnx__flat_read(char *text, struct pnx__flat *ret)
 {
-    struct reader reader = {.at = text};
-    *ret = (struct pnx__flat){.text = text};
+    struct reader reader = {0};
+    *ret = (struct pnx__flat){0};
+    reader.at = ret->text = text;
     if (!accept(&reader, '{'))
         return false;
     if (accept(&reader, '}'))
