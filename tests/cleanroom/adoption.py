@@ -45,17 +45,19 @@ class State:
     def reports(self):
         return glob.glob(f"{self.path}/reports/*")
 
-    def start(self, script="echo $CLEANROOM_SESSION; setsid sleep 1000 >/dev/null 2>&1 & read x"):
-        run = start(self.place, script, ["--grace", "0"], env={"CLEANROOM_STATE_DIR": self.path})
+    def start(self, script="echo $CLEANROOM_SESSION; setsid sleep 1000 >/dev/null 2>&1 & read x",
+              options=()):
+        run = start(self.place, script, ["--grace", "0", *options],
+                    env={"CLEANROOM_STATE_DIR": self.path})
         session = run.stdout.readline().strip()
         assert session, run.communicate()
         return run, session
 
     def leave_dead(self, script="echo $CLEANROOM_SESSION; touch $TMPDIR/file; "
-                                "setsid sleep 1000 >/dev/null 2>&1 & read x"):
+                                "setsid sleep 1000 >/dev/null 2>&1 & read x", options=()):
         """A session whose supervisor and reaper were killed: the reaper first, and both are
         stopped before, so that neither sees the other die."""
-        run, session = self.start(script)
+        run, session = self.start(script, options)
         [about] = [s for s in self.sessions() if s["session"] == session]
         os.kill(run.pid, signal.SIGSTOP)
         reaper = about["reaper"]
@@ -365,6 +367,35 @@ def a_clock_that_went_back_changes_nothing():
         assert state_of(session, state) == "dead", state.call("ps")
         assert state.call("reap").returncode == 0
         assert is_clean(place, session) and state.sessions() == []
+
+
+def to_another_user(record):
+    at = record.find(b" user=0:0 ")
+    if at >= 0:
+        record[at:at + 10] = b" user=1:1 "
+
+
+@test
+def a_hook_of_somebody_else_is_not_run():
+    """Not even by root, who could: a ledger of root's has hooks of root's."""
+    need_root()
+    with Place() as place:
+        os.chmod(place.path, 0o777)
+        for change, ran in ((None, "0\n"), (to_another_user, None)):
+            state = State(place, f"state-{ran}")
+            told = place.file(f"told-{change is None}")
+            session = state.leave_dead(options=["--on-exit", f"id -u >{told}"])
+            if change:
+                rewrite(state.ledger(session), None, change)
+            reaped = state.call("reap")
+            assert reaped.returncode == 0 and is_clean(place, session), reaped
+            with open(f"{state.path}/reports/{session}.json") as file:
+                [hook] = json.load(file)["hooks"]
+            if ran:
+                assert hook["exit"]["code"] == 0 and open(told).read() == ran, hook
+            else:
+                assert "not run: it is one of uid 1" in hook["reason"], hook
+                assert not os.path.exists(told), hook
 
 
 def replace_supervisor(identity):

@@ -310,6 +310,21 @@ def files_of_every_sort_go_and_what_they_lead_to_stays():
 
 
 @test
+def files_in_a_directory_of_limited_size_are_saved_and_listed_too():
+    need_root()
+    with Place() as place:
+        run = Run(place, "cd $TMPDIR; mkdir d; echo text >d/file; mkfifo fifo",
+                  ["--limit", "disk=1M", "--artifacts", place.file("saved")])
+        if "cannot limit" in run.err:
+            raise Skip(run.err.strip())
+        assert {r["name"] for r in run.found("file")} == {"d", "d/file", "fifo"}, run.err
+        assert run.json["files"]["files"] == 1 and run.json["leftovers"] == 3, run.json
+        run.assert_gone()
+        with open(run.json["artifacts"]["directory"] + "/d/file") as file:
+            assert file.read() == "text\n"
+
+
+@test
 def a_hundred_thousand_files_go():
     soak = int(os.environ.get("PNX_TEST_EFFORT", "100")) > 1000
     count = int(os.environ.get("CLEANROOM_TEST_FILES", 1000000 if soak else 100000))

@@ -409,7 +409,7 @@ void pnx__session_save_artifacts(pnx_session *session, pnx_time deadline)
         return;
     saving->session = session;
     saving->deadline = deadline;
-    int dir = openat(pnx_tempdir_fd(session->dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = pnx__session_open_files(session);
     if (dir >= 0 && make_place(session, &why)) {
         saving->to = session->artifacts_fd;
         walk(saving, dir, 0, 0);

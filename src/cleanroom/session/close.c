@@ -150,6 +150,7 @@ static pnx_status clean_up(pnx_session *session)
         keep_all(session);
     else {
         (void)pnx__session_sweep(session, PNX_ORDER_FILE, deadline);
+        pnx__session_empty_disk(session, deadline);
         clean = remove_dir(session, deadline) && clean;
         (void)pnx__session_sweep(session, PNX_ORDER_CGROUP - 1, deadline);
         clean = pnx__session_look_again(session) && clean;

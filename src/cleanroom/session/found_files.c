@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/session.h"
 
+#include "kind/sys.h"
+#include "kind/tree.h"
+
+#include <cleanroom/limits.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,15 +116,46 @@ static void note(const pnx_tree_entry *entry, void *context)
     session->rows[session->row_count++] = row;
 }
 
+static pnx_tempdir_watch watch_of(pnx_session *session)
+{
+    return (pnx_tempdir_watch){
+        .outcome = &session->dir_outcome,
+        .totals = &session->files,
+        .begin = begin,
+        .entry = note,
+        .context = session,
+    };
+}
+
 void pnx__session_watch_dir(pnx_session *session)
 {
-    pnx_tempdir_watch_by(session->dir, &(pnx_tempdir_watch){
-                                           .outcome = &session->dir_outcome,
-                                           .totals = &session->files,
-                                           .begin = begin,
-                                           .entry = note,
-                                           .context = session,
-                                       });
+    pnx_tempdir_watch watch = watch_of(session);
+    pnx_tempdir_watch_by(session->dir, &watch);
+}
+
+int pnx__session_open_files(const pnx_session *session)
+{
+    int disk = session->limiter ? pnx_limiter_disk_fd(session->limiter) : -1;
+    int dir = disk >= 0 ? disk : pnx_tempdir_fd(session->dir);
+    return openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+void pnx__session_empty_disk(pnx_session *session, pnx_time deadline)
+{
+    pnx_error why = {0};
+    if (!session->limiter || pnx_limiter_disk_fd(session->limiter) < 0)
+        return;
+    pnx_tempdir_watch watch = watch_of(session);
+    struct pnx__tree *tree = calloc(1, sizeof *tree);
+    int fd = tree ? pnx__session_open_files(session) : -1;
+    if (fd >= 0) {
+        tree->watch = &watch;
+        tree->totals = &session->files;
+        tree->deadline = deadline;
+        (void)!pnx__tree_empty(tree, fd, &why);
+    }
+    pnx__close(fd);
+    free(tree);
 }
 
 void pnx__session_forget_files(pnx_session *session)

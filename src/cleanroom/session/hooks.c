@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -87,6 +88,21 @@ static char *command_of(const char *name)
     return pnx_hook_command(name, text, sizeof text, NULL) == PNX_OK ? strdup(text) : NULL;
 }
 
+/*
+ * A ledger is only read if it is our user's, and so are the hooks in it: one of somebody else, whom
+ * root could become, was put there by other means.
+ */
+static pnx_status check_user(const pnx_session *session, const char *hook, pnx_error *err)
+{
+    uid_t user;
+    pnx_status status = session->adopted ? pnx_hook_user(hook, &user, err) : PNX_OK;
+    if (status == PNX_OK && session->adopted && user != geteuid())
+        status = pnx_fail(err, PNX_EINVAL,
+                          "not run: it is one of uid %u, but the session is one of uid %u",
+                          (unsigned)user, (unsigned)geteuid());
+    return status;
+}
+
 static void run(pnx_session *session, const char *hook, pnx_time deadline,
                 pnx_session_hook *ret_row)
 {
@@ -95,7 +111,9 @@ static void run(pnx_session *session, const char *hook, pnx_time deadline,
     char reason[PNX_ERROR_MESSAGE_MAX + PNX_ERROR_CAUSE_MAX + 4] = "";
     char *name = with_status(session, hook);
     pnx_time began = pnx_monotonic_now();
-    pnx_status status = pnx_hook_run(name ? name : hook, deadline, NULL, &result, &why);
+    pnx_status status = check_user(session, hook, &why);
+    if (status == PNX_OK)
+        status = pnx_hook_run(name ? name : hook, deadline, NULL, &result, &why);
     if (status != PNX_OK && result.attempts == 0)
         pnx_error_format(&why, reason, sizeof reason);
     free(name);

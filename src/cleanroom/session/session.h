@@ -176,6 +176,11 @@ void pnx__session_stop_with_command(pnx_session *session, bool asked);
 /** Lets the directory's removal write down what it finds. */
 void pnx__session_watch_dir(pnx_session *session);
 void pnx__session_forget_files(pnx_session *session);
+/** The directory where the command has its files: in the file system that limits them, or ours. The
+ *  caller closes it; -1 and errno. */
+int pnx__session_open_files(const pnx_session *session);
+/** Removes, and so lists, what is in the file system that limited the command's files. */
+void pnx__session_empty_disk(pnx_session *session, pnx_time deadline);
 /** "regular", "directory", …: the type of a file in reports. */
 const char *pnx__session_type_of(uint32_t mode);
 
