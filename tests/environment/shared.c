@@ -377,7 +377,9 @@ static void a_test_takes_its_own_with_it_and_leaves_what_is_shared(void **state)
     make_place();
     assert_ok(pnx_registry_create(NULL, &registry, &err), &err);
     const pnx_service_config db = {SERVICE("db", FOREVER)};
-    const pnx_service_config mail = {SERVICE("mail", "echo hello from mail; " FOREVER)};
+    const pnx_service_config mail = {
+        SERVICE("mail", "echo hello from mail; " FOREVER),
+        .ready = &(pnx_wait){.check = {.type = PNX_CHECK_LOG, .text = "hello"}}};
     {
         pnx_auto(container_session) session = pnx_reserve(container_session, registry, &err);
         pnx_container_session *opened;
@@ -418,7 +420,8 @@ static void a_test_takes_its_own_with_it_and_leaves_what_is_shared(void **state)
         assert_false(is_there(in_place("kept/passes/mail.log")));
         assert_string_equal(content_of(in_place("kept/fails/mail.log")), "hello from mail\n");
         /* Made by somebody else, in the session: it goes with it. */
-        (void)make_container(pnx_container_session_engine(opened), &(pnx_container_config){0});
+        pnx_object_free(
+            make_container(pnx_container_session_engine(opened), &(pnx_container_config){0}));
     }
     wait_idle(registry);
     char label[128];

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -160,24 +161,56 @@ static void write_row(const pnx_sweep_row *row, void *context)
 
 /* The other thread of this program: it reads the control pipe to its end. */
 struct control {
+    pthread_t listener;
     pnx_cancel *cancel;
+    int enough; /* an eventfd: nobody listens any more */
     bool failed;
 };
+
+/* False: it is at its end, or nobody wants to hear more. */
+static bool listen_once(struct control *control)
+{
+    char buffer[64];
+    struct pollfd fds[] = {{.fd = 0, .events = POLLIN}, {.fd = control->enough, .events = POLLIN}};
+    if (poll(fds, 2, -1) < 0)
+        return errno == EINTR;
+    if (fds[1].revents)
+        return false;
+    ssize_t got = read(0, buffer, sizeof buffer);
+    if (got > 0)
+        control->failed |= memchr(buffer, 'f', (size_t)got) != NULL;
+    return got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN));
+}
 
 static void *listen_to_control(void *context)
 {
     struct control *control = context;
-    char buffer[64];
-    for (;;) {
-        ssize_t got = read(0, buffer, sizeof buffer);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        control->failed |= memchr(buffer, 'f', (size_t)got) != NULL;
-    }
+    while (listen_once(control))
+        continue;
     pnx_cancel_now(control->cancel);
     return NULL;
+}
+
+static bool control_begin(struct control *control)
+{
+    pnx_error err = {0};
+    control->enough = eventfd(0, EFD_CLOEXEC);
+    if (control->enough >= 0 && pnx_cancel_create(&control->cancel, &err) == PNX_OK &&
+        pthread_create(&control->listener, NULL, listen_to_control, control) == 0)
+        return true;
+    complain("no thread, or no descriptor, can be had for the control pipe");
+    pnx_cancel_free(control->cancel);
+    return false;
+}
+
+/* `now`: the end of the pipe is not waited for. */
+static void control_end(struct control *control, bool now)
+{
+    if (now)
+        (void)!write(control->enough, &(uint64_t){1}, sizeof(uint64_t));
+    (void)pthread_join(control->listener, NULL);
+    (void)close(control->enough);
+    pnx_cancel_free(control->cancel);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -200,34 +233,31 @@ static pnx_status bring_up(pnx_environment *environment, const struct control *c
     return status;
 }
 
-static int run(pnx_environment *environment, struct control *control)
+static int run(pnx_environment *environment)
 {
     pnx_error err = {0};
-    pthread_t listener;
-    if (pthread_create(&listener, NULL, listen_to_control, control) != 0) {
-        complain("no thread can be had: %m");
+    struct control control = {.failed = false};
+    if (!control_begin(&control))
         return EXIT_CANNOT_START;
-    }
-    bool up = bring_up(environment, control) == PNX_OK;
-    if (!up) /* the end of the pipe may be long in coming, and there is nothing to wait for */
-        return pnx_environment_remove(environment, NULL, NULL) == PNX_OK ? EXIT_CANNOT_START
-                                                                         : EXIT_NOT_REMOVED;
-    (void)pthread_join(listener, NULL);
-    if (control->failed)
+    bool up = bring_up(environment, &control) == PNX_OK;
+    control_end(&control, !up);
+    if (control.failed)
         pnx_environment_set_failed(environment);
+    /* What could not come up was taken down already, or is tried once more. */
     pnx_status status = pnx_environment_remove(environment, NULL, &err);
     if (status != PNX_OK)
         complain_of(&err);
     if (pnx_environment_unsaved(environment)[0])
         complain("not all is saved: %s", pnx_environment_unsaved(environment));
-    return status == PNX_OK ? 0 : EXIT_NOT_REMOVED;
+    if (status != PNX_OK)
+        return EXIT_NOT_REMOVED;
+    return up ? 0 : EXIT_CANNOT_START;
 }
 
 static int run_in(pnx_engine *engine, struct services *services, const struct options *options)
 {
     pnx_error err = {0};
     pnx_environment *environment;
-    struct control control = {NULL, false};
     for (size_t i = 0; i < services->count; i++)
         services->services[i].container.keep = keep_of(options->keep);
     const pnx_environment_config config = {
@@ -244,12 +274,22 @@ static int run_in(pnx_engine *engine, struct services *services, const struct op
         complain("%s: %s", options->file, err.message);
         return EXIT_CANNOT_START;
     }
-    int status = EXIT_CANNOT_START;
-    if (pnx_cancel_create(&control.cancel, &err) == PNX_OK)
-        status = run(environment, &control);
-    else
+    int status = run(environment);
+    pnx_environment_free(environment);
+    return status;
+}
+
+static int with_engine(struct services *services, const struct options *options)
+{
+    pnx_engine *engine;
+    pnx_error err = {0};
+    const pnx_engine_config config = {.session = options->session};
+    if (pnx_engine_open(&config, NULL, &engine, &err) != PNX_OK) {
         complain_of(&err);
-    /* Neither the environment nor the cancel is freed: the listener may still wait for its end. */
+        return EXIT_NO_ENGINE;
+    }
+    int status = run_in(engine, services, options);
+    pnx_engine_close(engine);
     return status;
 }
 
@@ -257,8 +297,6 @@ int main(int argc, char **argv)
 {
     struct options options = {0};
     struct services services;
-    pnx_engine *engine;
-    pnx_error err = {0};
     if (!read_options(argc, argv, &options)) {
         complain("usage: cleanroom-services --session UUID --file FILE [--artifacts DIR] "
                  "[--keep never|on-failure|always]; it is used by 'cleanroom run'");
@@ -266,15 +304,8 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN); /* who is gone needs no answer; what is there is taken down */
     int status = EXIT_CANNOT_START;
-    if (read_services_file(options.file, &services)) {
-        const pnx_engine_config config = {.session = options.session};
-        if (pnx_engine_open(&config, NULL, &engine, &err) != PNX_OK) {
-            complain_of(&err);
-            status = EXIT_NO_ENGINE;
-        } else {
-            status = run_in(engine, &services, &options);
-        }
-    }
+    if (read_services_file(options.file, &services))
+        status = with_engine(&services, &options);
     services_done(&services);
     return status;
 }
