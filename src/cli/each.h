@@ -28,7 +28,10 @@ struct each_reports {
     size_t count, room;
 };
 
-/** Takes over what the attempt wrote to `fd`; where that is nothing, says that in its place. */
+/**
+ * Takes over what the attempt wrote to `fd`. Of one that was killed the session is adopted, and its
+ * report taken; where there is no session either, says that in its place.
+ */
 void each_add_report(struct each_reports *reports, int fd, const struct each_line *line);
 /** In the order of lines and attempts. */
 void each_sort_reports(struct each_reports *reports);

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "each.h"
 #include "report_read.h"
+#include "report_store.h"
+
+#include <cleanroom/reaper.h>
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* How long another one's clean-up is waited for; it has a patience of its own. */
+#define ADOPTION_WITHIN PNX_S(60)
 
 static char *read_all(int fd, size_t *ret_size)
 {
@@ -24,15 +30,56 @@ static char *read_all(int fd, size_t *ret_size)
     return text;
 }
 
+/* Somebody else was faster, its reaper perhaps: it has kept the report. */
+static char *read_kept(pnx_id id, size_t *ret_size, pnx_error *err)
+{
+    struct store store;
+    char *text = NULL;
+    if (store_open(&store, err) != PNX_OK)
+        return NULL;
+    if (store_read(&store, id, &text, ret_size, err) != PNX_OK)
+        text = NULL;
+    store_close(&store);
+    return text;
+}
+
+/* It was killed, and has left the id of its session, which we adopt. */
+static char *read_adopted(pnx_id id, size_t *ret_size, pnx_error *err)
+{
+    pnx_error why = {0};
+    pnx_time deadline = pnx_time_after(pnx_monotonic_now(), ADOPTION_WITHIN);
+    (void)pnx_session_reap(id, "adopter", deadline, NULL, &why); /* its report tells what failed */
+    char *text = read_kept(id, ret_size, err);
+    if (!text && why.message[0])
+        *err = why;
+    return text;
+}
+
+static char *read_text(int fd, size_t *ret_size, pnx_error *err)
+{
+    char id_text[PNX_ID_TEXT_SIZE] = "";
+    pnx_id id;
+    char *text = read_all(fd, ret_size);
+    if (!text) {
+        pnx_fail(err, PNX_EFAILED, "cleanroom ended before it had written one");
+        return NULL;
+    }
+    if (*ret_size != sizeof id_text - 1)
+        return text;
+    memcpy(id_text, text, sizeof id_text - 1);
+    if (pnx_id_parse(id_text, &id, NULL) != PNX_OK)
+        return text;
+    free(text);
+    return read_adopted(id, ret_size, err);
+}
+
 static bool read_report(int fd, pnx_session_report *ret, pnx_error *err)
 {
     size_t size;
     struct reports read;
-    char *text = read_all(fd, &size);
-    if (!text) {
-        pnx_fail(err, PNX_EFAILED, "cleanroom ended before it had written one");
+    char *text = read_text(fd, &size, err);
+    if (!text)
         return false;
-    }
     bool good = reports_read(text, size, &read, err) == PNX_OK;
     free(text);
     if (!good)

@@ -167,11 +167,15 @@ def a_signal_ends_all_of_them_cleanly():
 @test
 def a_session_that_was_killed_is_told_all_the_same():
     with Place() as place:
-        each = Each(place, "kill -KILL $PPID; sleep 0.1\necho next\n")
+        each = Each(place, "touch $TMPDIR/left; kill -KILL $PPID; sleep 0.1\necho next\n")
         assert each.status == 137, each.err
         assert len(each.sessions) == 2 and each.sessions[0]["job"] == 1
-        assert "there is no report" in each.sessions[0]["warnings"][0], each.sessions[0]
-        wait_until(lambda: os.listdir(place.tmp) == [], "the reaper")
+        killed = each.sessions[0]
+        assert killed["supervisor_died"] and killed["cleaned_by"] in ("reaper", "adopter"), killed
+        assert [r for r in killed["resources"] if r["kind"] == "tempdir"][0]["verified"], killed
+        assert [r["name"] for r in killed["resources"] if r["kind"] == "file"] == ["left"], killed
+        assert killed["command"][2].startswith("touch"), killed
+        assert os.listdir(place.tmp) == []  # it was not only told, but waited for
 
 
 @test
