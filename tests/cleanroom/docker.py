@@ -218,24 +218,25 @@ def ended(process):
 
 
 def settled(process, session):
-    """All have done what they do by themselves; whom nobody looks after is adopted."""
+    """All have done what they do by themselves; whom nobody looks after is adopted. How often?"""
     ended(process)
-    said = ""
+    said, times = "", 0
 
     def is_over():
-        nonlocal said
+        nonlocal said, times
         if session not in sessions():
             return True
         if "reaper" not in processes_of(session):  # one that is just dying has the lock still
             reap = subprocess.run([tool.TOOL, "reap", "--all"], env=environment(), timeout=100,
                                   capture_output=True, text=True)
-            said = reap.stdout + reap.stderr
+            said, times = reap.stdout + reap.stderr, times + 1
         return session not in sessions()
 
     try:
         wait_until(is_over, f"the end of session {session}", 100)
     except AssertionError:
         raise AssertionError(f"{session} is not over: {processes_of(session)} {said}") from None
+    return times
 
 
 def environment(**more):
@@ -325,7 +326,9 @@ class Apart:
         return os.listdir(f"{self.state}/sessions")
 
     def reap(self):
-        return subprocess.run([tool.TOOL, "reap", "--all"], env=self.env, text=True,
+        """By a tool that has no helpers beside it: those of the session's own are written down."""
+        alone = shutil.copy(tool.TOOL, self.state)
+        return subprocess.run([alone, "reap", "--all"], env=self.env, text=True,
                               capture_output=True, timeout=100)
 
     def json(self):
@@ -661,6 +664,26 @@ SCRIPT = (f"docker create --name a -v /data {IMAGE}; {NETWORK} docker volume cre
 
 
 @test
+def a_proxy_that_was_killed_is_started_again_for_the_next_client():
+    with Place() as place, Unchanged():
+        go, ready, report = place.file("go"), place.file("ready"), place.file("report.json")
+        process, session = begin(place, f"docker create --name one {IMAGE}; touch {ready}\n"
+                                        f"until [ -e {go} ]; do sleep 0.01; done\n"
+                                        f"docker create --name two {IMAGE}",
+                                 [f"--report={report}"])
+        wait_until(lambda: os.path.exists(ready), "the first container", 60)
+        kill(processes_of(session)["proxy"])
+        wait_until(lambda: "proxy" not in processes_of(session), "the end of the proxy", 60)
+        open(go, "w").close()
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+        with open(report) as file:
+            told = json.load(file)
+        assert sorted(r["name"] for r in rows(told, "container")) == ["one", "two"], told
+        assert any("proxy ended with signal 9" in w for w in told["warnings"]), told["warnings"]
+
+
+@test
 def whoever_is_killed_at_any_entry_of_the_ledgers_nothing_is_left():
     """Each point is the moment at which one more entry is there, from the first INTENT on."""
     with Unchanged() as unchanged:
@@ -702,32 +725,73 @@ def stopped_engine():
         os.kill(pid, signal.SIGCONT)
 
 
+class SlowToMake:
+    """Stands before the engine, and passes creations on only a while after `let_go`."""
+
+    def __init__(self, path):
+        self.go, self.waiting, self.made = (threading.Event() for _ in range(3))
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        engine = socket.socket(socket.AF_UNIX)
+        engine.connect(HOST.removeprefix("unix://"))
+        answers = threading.Thread(target=self.copy, args=(engine, client), daemon=True)
+        answers.start()
+        late = False
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if b"/containers/create" in data:
+                    self.waiting.set()
+                    self.go.wait(100)
+                    time.sleep(0.7)  # by then a sweep that does not wait has been and gone
+                    late = True
+                engine.sendall(data)
+        if late:  # whoever asked is dead, but the engine does not know that
+            answers.join(10)
+            self.made.set()
+        engine.close()
+
+    @staticmethod
+    def copy(source, to):
+        with contextlib.suppress(OSError):
+            source.settimeout(60)
+            while data := source.recv(65536):
+                to.sendall(data)  # which fails if who asked is dead: that it was made is enough
+            to.shutdown(socket.SHUT_WR)
+
+    def let_go(self):
+        self.go.set()
+
+
 @test
 def what_is_being_made_when_everybody_dies_is_found_when_it_is_there():
-    need_docker()
     for targets in (("supervisor", "proxy"), ("supervisor", "reaper", "proxy")):
         with Place() as place, Unchanged():
-            ready, go = place.file("ready"), place.file("go")
-            process, session = begin(place, f"docker volume create vol; touch {ready}\n"
-                                            f"until [ -e {go} ]; do sleep 0.01; done\n"
-                                            f"docker create --name late {IMAGE}")
-            wait_until(lambda: os.path.exists(ready), "the first thing", 60)
-            with stopped_engine():
-                open(go, "w").close()
-                # docker(1) asks for the engine's version first; so what is asked for is made here.
-                late = socket.socket(socket.AF_UNIX)
-                late.connect(f"{tool.STATE}/sessions/{session}/docker.sock")
-                body = json.dumps({"Image": IMAGE, "Cmd": ["true"]})
-                late.sendall(f"POST /containers/create?name=later HTTP/1.1\r\nHost: x\r\n"
-                             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-                             f"\r\n{body}".encode())
-                wait_until(lambda: records(session, "docker")[-1][0] == INTENT, "the intent", 60)
-                found = processes_of(session)
-                found["supervisor"] = process.pid
-                for target in targets:
-                    kill(found[target])
+            path = place.file("slow.sock")
+            slow = SlowToMake(path)
+            process, session = begin(place, f"docker create --name late {IMAGE}",
+                                     env={"DOCKER_HOST": f"unix://{path}"})
+            assert slow.waiting.wait(60)
+            assert records(session, "docker")[-1][0] == INTENT
+            found = processes_of(session)
+            found["supervisor"] = process.pid
+            for target in targets:
+                kill(found[target])
+            slow.let_go()
             settled(process, session)
-            late.close()
+            assert slow.made.wait(60)
+            slow.listener.close()
 
 
 @test
@@ -757,13 +821,15 @@ def an_engine_that_is_killed_is_swept_when_it_is_back():
             ready = place.file(name)
             running.append(begin(place, f"docker run -d --name {name} {IMAGE} sleep 1000\n"
                                         f"docker volume create {name}; touch {ready}\n"
-                                        f"until [ -e {go} ]; do sleep 0.01; done"))
+                                        f"until [ -e {go} ]; do sleep 0.01; done",
+                                 ["--fail-on-leftovers"]))
             wait_until(lambda: os.path.exists(ready), "the container", 60)
         kill(engine_pid())
         kill(running[0][0].pid)
         open(go, "w").close()
-        for process, session in running:
-            settled(process, session)
+        # The supervisor and the reaper wait for it: nobody has to look another time.
+        assert [settled(*one) for one in running] == [0, 0]
+        assert running[1][0].returncode == 120, running[1][0].returncode
         wait_until(engine_answers, "the engine", 60)
 
 

@@ -260,10 +260,11 @@ static void end_record(pnx_session *session, const pnx_session_report *report)
         return;
     }
     pnx__session_keep_report(session, report);
-    bool over = report->unremoved == 0 ||
-                (session->adoption >= PNX__ADOPTIONS_MAX && !session->engine.unknown);
-    if (session->adopted && session->engine.unknown) /* an engine that is away is no attempt */
-        (void)!pnx__session_note_number(session, PNX__NOTE_ADOPTION, session->adoption - 1, NULL);
+    /* One in which the engine was away is no attempt. */
+    unsigned attempts = session->adoption - (session->adopted && session->engine.unknown);
+    if (attempts != session->adoption)
+        (void)!pnx__session_note_number(session, PNX__NOTE_ADOPTION, attempts, NULL);
+    bool over = report->unremoved == 0 || attempts >= PNX__ADOPTIONS_MAX;
     if (over)
         (void)!pnx__ledger_closed(session->ledger, NULL);
     else /* from here on it is anybody's, though we live */
