@@ -162,6 +162,14 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_session_run(pnx_session *session, const ch
                                                   pnx_error *err);
 
 /**
+ * For the main of a program that does nothing else: if somebody cuts a ledger off in the very moment
+ * in which it is written to, that is an error of the call, not the end of the process by SIGBUS.
+ * Other causes of SIGBUS go where they went before; if it is ignored, nothing is done. Once is
+ * enough; from any thread. PNX_EFAILED.
+ */
+PNX_MUST_CHECK PNX_API pnx_status pnx_session_catch_sigbus(pnx_error *err);
+
+/**
  * Async-signal-safe: tells the session of a signal that this process received. Signals that are
  * sent to it are sent on to the command, but not those that the command has had too: from the
  * terminal (`sender` 0), or from one of its own processes. SIGCHLD reaps orphans meanwhile. The

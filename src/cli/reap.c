@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <cleanroom/reaper.h>
+#include <cleanroom/session.h>
 
 #include <getopt.h>
 #include <stdio.h>
@@ -138,6 +139,8 @@ static int reap_all(struct reap *reap)
         (void)!pnx_sessions_each(tell_only, reap, NULL);
         return reap->status;
     }
+    if (pnx_session_catch_sigbus(&err) != PNX_OK)
+        complain_of(&err); /* it can do without */
     for (size_t i = 0; i < reap->count; i++)
         reap_one(reap, reap->ids[i]);
     return reap->status;

@@ -199,6 +199,8 @@ static int run_with(const struct run_options *options)
     pnx_error err = {0};
     pnx_session *session;
     pnx_process adopter;
+    if (pnx_session_catch_sigbus(&err) != PNX_OK)
+        complain_of(&err); /* it can do without */
     bool adopting = begin_to_adopt(&adopter);
     if (pnx_session_open(&options->session, &session, &err) != PNX_OK) {
         complain_of(&err);

@@ -58,6 +58,10 @@ class State:
         """A session whose supervisor and reaper were killed: the reaper first, and both are
         stopped before, so that neither sees the other die."""
         run, session = self.start(script, options)
+        self.kill_both(run, session)
+        return session
+
+    def kill_both(self, run, session):
         [about] = [s for s in self.sessions() if s["session"] == session]
         os.kill(run.pid, signal.SIGSTOP)
         reaper = about["reaper"]
@@ -65,7 +69,6 @@ class State:
         os.kill(run.pid, signal.SIGKILL)
         run.communicate()
         wait_until(lambda: state_of(session, self) == "dead", "the session to be dead")
-        return session
 
 
 def state_of(session, state):
@@ -177,6 +180,29 @@ def tool_wait(fd):
     assert ready, "it was not ended"
 
 
+@test
+def in_another_mount_namespace_nobody_takes_all_that_is_mounted_for_new():
+    need_root()
+    with Place() as place:
+        state = State(place)
+        script = "echo $CLEANROOM_SESSION; mount -t tmpfs inside $TMPDIR; read x"
+        run = subprocess.Popen(["unshare", "-m", tool.TOOL, "run", "--", "sh", "-c", script],
+                               env=state.env, text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        tool.STARTED.append(run)
+        session = run.stdout.readline().strip()
+        if not session:
+            raise Skip(f"no mount namespaces here: {run.communicate(timeout=60)[1]}")
+        state.kill_both(run, session)
+        reaped = state.call("reap")
+        assert reaped.returncode == 0 and is_clean(place, session), reaped
+        with open(f"{state.path}/reports/{session}.json") as file:
+            told = json.load(file)
+        kinds = {r["kind"] for r in told["resources"] if r["origin"] == "found"}
+        assert not kinds & {"mount", "netns"}, told
+        assert [w for w in told["warnings"] if "another mount namespace" in w], told["warnings"]
+
+
 # ---- the state directory -------------------------------------------------------------------------
 
 
@@ -264,6 +290,28 @@ def a_full_or_read_only_state_directory_is_told_before_anything_is_made():
             refused(place, small, "Read-only file system")
         finally:
             subprocess.run(["umount", small], check=True)
+
+
+def catches(pid, number):
+    with open(f"/proc/{pid}/status") as file:
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", file.read(), re.M).group(1)
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+@test
+def who_writes_a_ledger_survives_that_somebody_cuts_it():
+    """Even between a look at it and writing to it, which is no test's to hit; what is tested is
+    that both are prepared, and that the command is not."""
+    with Place() as place:
+        state = State(place)
+        run, session = state.start("echo $CLEANROOM_SESSION; exec cat")
+        [about] = [s for s in state.sessions() if s["session"] == session]
+        [command] = [pid for pid in members(session) if not catches(pid, signal.SIGBUS)]
+        assert catches(run.pid, signal.SIGBUS) and catches(about["reaper"], signal.SIGBUS)
+        os.truncate(state.ledger(session), 0)
+        err = run.communicate(timeout=60)[1]
+        assert run.returncode in (0, 125), (command, run.returncode, err)
+        wait_until(lambda: is_clean(place, session), "the clean-up")
 
 
 # ---- ledgers that are not as they should be ------------------------------------------------------

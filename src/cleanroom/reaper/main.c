@@ -203,6 +203,7 @@ int pnx_reaper_main(const char *session, int control, bool track)
     pnx_error err = {0};
     pid_t supervisor;
     leave_the_crowd();
+    (void)!pnx_session_catch_sigbus(&err);
     pid_t second = fork(); /* so that nobody has to wait for us */
     if (second != 0)
         _exit(second < 0 ? EXIT_FAILURE : EXIT_SUCCESS);

@@ -158,11 +158,24 @@ static pnx_status prepare_set(pnx_session *session, pnx_error *err)
     return session->set_guard.status;
 }
 
+/* In another mount namespace all that is mounted would be new. */
+static void compare_mounts(pnx_session *session, const struct pnx__ledger_view *view)
+{
+    const char *then = pnx__ledger_view_note(view, PNX__NOTE_MOUNTS);
+    char now[PNX__MOUNTS_ID_SIZE];
+    pnx__session_mounts_id(now);
+    session->other_mounts = view->same_boot && then && *then && strcmp(then, now) != 0;
+    if (session->other_mounts)
+        pnx__session_warn(
+            session, "it was in another mount namespace: what is mounted there was not looked for");
+}
+
 static pnx_status adopt(pnx_session *session, const struct pnx__ledger_view *view, pnx_error *err)
 {
     pnx_status status;
     session->adoption = (unsigned)number_of(view, PNX__NOTE_ADOPTION, 0) + 1;
     recall(session, view);
+    compare_mounts(session, view);
     pnx__session_set_label(session);
     if ((status = pnx__ledger_open(session->record_fd, PNX__STATE_LEDGER, &session->ledger, err)) ||
         (status = pnx__session_note_number(session, PNX__NOTE_ADOPTION, session->adoption, err)) ||

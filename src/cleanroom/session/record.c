@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 /* ---- notes ----------------------------------------------------------------------------------- */
@@ -100,14 +101,26 @@ pnx_status pnx__session_note_command(pnx_session *session, pnx_error *err)
     return status;
 }
 
+void pnx__session_mounts_id(char ret[PNX__MOUNTS_ID_SIZE])
+{
+    struct stat about;
+    *ret = '\0';
+    if (stat("/proc/self/ns/mnt", &about) == 0)
+        snprintf(ret, PNX__MOUNTS_ID_SIZE, "%" PRIx64 ":%" PRIu64, (uint64_t)about.st_dev,
+                 (uint64_t)about.st_ino);
+}
+
 static pnx_status note_who(pnx_session *session, pnx_error *err)
 {
     struct pnx__identity self;
-    char text[PNX__IDENTITY_TEXT_SIZE];
+    char text[PNX__IDENTITY_TEXT_SIZE], mounts[PNX__MOUNTS_ID_SIZE];
     pnx_status status = pnx__identity_self(&self, err);
     if (status == PNX_OK)
         status =
             pnx__ledger_note(session->ledger, "supervisor", pnx__identity_format(&self, text), err);
+    pnx__session_mounts_id(mounts);
+    if (status == PNX_OK)
+        status = pnx__ledger_note(session->ledger, PNX__NOTE_MOUNTS, mounts, err);
     if (status == PNX_OK)
         status = pnx__session_note_number(session, "grace", session->config.grace, err);
     if (status == PNX_OK)

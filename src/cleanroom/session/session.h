@@ -34,6 +34,10 @@
 /** So many things that a user should know are told one by one. */
 #define PNX__WARNINGS_MAX 16
 
+/** The mount namespace in which the session was opened. */
+#define PNX__NOTE_MOUNTS "mounts"
+#define PNX__MOUNTS_ID_SIZE 40
+
 /** Something that is neither a process nor in the session's directory. */
 struct pnx__session_thing {
     const pnx_thing_kind *kind;
@@ -66,6 +70,7 @@ struct pnx_session {
     bool was_subreaper;
     unsigned tier;
     bool adopted;        /* whoever opened it is dead: we clean up in its place */
+    bool other_mounts;   /* from another mount namespace: what is mounted here was never its */
     unsigned adoption;   /* which one, from 1; 0: it is our own */
     const char *adopter; /* "reaper", "adopter": who we are then */
 
@@ -185,6 +190,8 @@ void pnx__session_empty_disk(pnx_session *session, pnx_time deadline);
 const char *pnx__session_type_of(uint32_t mode);
 
 /* record.c */
+/** What tells the mount namespace that we are in from all others there are; empty: not known. */
+void pnx__session_mounts_id(char ret[PNX__MOUNTS_ID_SIZE]);
 /** Opens the state directory and makes the session's ledger. */
 PNX_MUST_CHECK pnx_status pnx__session_record(pnx_session *session, pnx_error *err);
 /** The session is over: nothing is to be known of it any more. */

@@ -14,6 +14,14 @@ struct message {
     pid_t sender;
 };
 
+pnx_status pnx_session_catch_sigbus(pnx_error *err)
+{
+    struct sigaction now;
+    if (sigaction(SIGBUS, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+        return PNX_OK; /* a command would no longer inherit that */
+    return pnx__ledger_catch_sigbus(err);
+}
+
 bool pnx__session_open_signals(pnx_session *session, pnx_error *err)
 {
     if (pipe2(session->signals, O_CLOEXEC | O_NONBLOCK) == 0)

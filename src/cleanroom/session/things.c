@@ -290,6 +290,10 @@ void pnx__session_find_things(pnx_session *session)
 {
     for (const pnx_thing_kind *const *kind = pnx_thing_kinds(); *kind; kind++) {
         struct finding finding = {session, *kind};
+        /* A named network namespace is a mount, too. */
+        bool mounted = (*kind)->code == PNX__CODE_MOUNT || (*kind)->code == PNX__CODE_NETNS;
+        if (mounted && session->other_mounts)
+            continue;
         if (pnx__before_covers(*kind))
             (void)(*kind)->list(consider, &finding, NULL); /* before could list it, or nothing is
                                                               new in it */
