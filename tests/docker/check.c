@@ -207,6 +207,31 @@ static void a_port_is_reached_at_the_container_s_address_and_where_it_is_publish
     remove_object(published);
 }
 
+/* As of an engine without root: its bridges are not here, so its published ports are. */
+static void a_published_port_that_nobody_listens_behind_does_not_count(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    char socket[256];
+    pnx_object *object = serve(HTTPD, true), *idle = serve("exec sleep 1000", true);
+    const pnx_check tcp = {.type = PNX_CHECK_TCP, .port = 8080},
+                    http = {.type = PNX_CHECK_HTTP, .port = 8080};
+    snprintf(socket, sizeof socket, "%s/docker.sock", getenv("PNX_TEST_ENGINE"));
+    (void)wait_until_it_passes(object, &http);
+    assert_int_equal(chown(socket, 65534, (gid_t)-1), 0);
+    pnx_check_result passes = look(object, &tcp), answers = look(object, &http),
+                     fails = look(idle, &tcp), silent = look(idle, &http);
+    assert_int_equal(chown(socket, 0, (gid_t)-1), 0);
+    assert_reason(&passes, "127.0.0.1:");
+    assert_int_equal(passes.verdict, PNX_VERDICT_PASSES);
+    assert_int_equal(answers.verdict, PNX_VERDICT_PASSES);
+    assert_reason(&fails, "127.0.0.1:");
+    assert_int_equal(fails.verdict, PNX_VERDICT_FAILS);
+    assert_int_equal(silent.verdict, PNX_VERDICT_FAILS);
+    remove_object(object);
+    remove_object(idle);
+}
+
 static void what_has_no_address_is_not_said_to_fail(void **state)
 {
     (void)state;
@@ -354,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_command_that_hangs_fails_in_time_and_the_engine_is_not_blamed),
         cmocka_unit_test(a_line_counts_only_since_the_last_start),
         cmocka_unit_test(a_port_is_reached_at_the_container_s_address_and_where_it_is_published),
+        cmocka_unit_test(a_published_port_that_nobody_listens_behind_does_not_count),
         cmocka_unit_test(what_has_no_address_is_not_said_to_fail),
         cmocka_unit_test(the_engine_s_own_health_check_counts),
         cmocka_unit_test(an_engine_that_is_stopped_is_no_verdict),

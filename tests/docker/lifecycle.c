@@ -411,6 +411,39 @@ static void an_engine_that_is_stopped_starts_nothing_and_loses_nothing(void **st
     close_world(&world);
 }
 
+static void what_dies_with_its_engine_comes_back_with_it(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    if (is_podman())
+        skip(); /* its containers do not depend on it */
+    pnx_error err = {0};
+    struct world world;
+    open_world(&world, false);
+    pnx_lifecycle *life =
+        begin(&world, &(pnx_lifecycle_config){
+                          /* An engine that comes back ends what still runs, with this signal. */
+                          .container = {.command = SH("exec sleep 1000"), .stop_signal = "KILL"},
+                          .health.interval = PNX_MS(10),
+                          .restart = PNX_RESTART_ON_FAILURE,
+                          .restarts_max = 1,
+                          .pause = PNX_MS(10),
+                      });
+    assert_ok(pnx_lifecycle_wait(life, PNX_LIFE_HEALTHY, patience().deadline, &err), &err);
+    assert_int_equal(kill(engine_pid(), SIGKILL), 0);
+    assert_ok(pnx_lifecycle_wait(life, PNX_LIFE_UNKNOWN, patience().deadline, &err), &err);
+    pnx_lifecycle_counts counts;
+    pnx_time until = patience().deadline;
+    do
+        pnx_lifecycle_counts_of(life, &counts);
+    while (counts.starts < 2 && pnx_monotonic_now() < until);
+    assert_ok(pnx_lifecycle_wait(life, PNX_LIFE_HEALTHY, patience().deadline, &err), &err);
+    pnx_lifecycle_counts_of(life, &counts);
+    assert_int_equal(counts.starts, 2);
+    assert_int_equal(counts.ended, 1);
+    close_world(&world);
+}
+
 static void a_beginning_that_fails_is_said_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -455,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_guard_that_is_dropped_while_it_restarts_leaves_nothing),
         cmocka_unit_test(a_look_that_hangs_is_over_before_the_container_goes),
         cmocka_unit_test(an_engine_that_is_stopped_starts_nothing_and_loses_nothing),
+        cmocka_unit_test(what_dies_with_its_engine_comes_back_with_it),
         cmocka_unit_test(a_beginning_that_fails_is_said_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

@@ -141,6 +141,47 @@ static void limits_are_set_in_the_engine_and_in_the_kernel(void **state)
     remove_object(without);
 }
 
+/* Somebody changes it behind the engine's back. */
+static bool raise_pids_max(const char *id)
+{
+    static const char *const roots[] = {"pids", "", NULL};
+    static const char *const parents[] = {"", "/libpod_parent/libpod-", NULL};
+    char path[512];
+    for (int i = 0; roots[i]; i++) {
+        for (int k = 0; parents[k]; k++) {
+            if (k == 0)
+                snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s/%s/pids.max", roots[i],
+                         getenv("PNX_TEST_CGROUP"), id);
+            else
+                snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s%s/pids.max", roots[i], parents[k],
+                         id);
+            FILE *file = fopen(path, "we");
+            if (file)
+                return fprintf(file, "77\n") > 0 && fclose(file) == 0;
+        }
+    }
+    return false;
+}
+
+static void a_limit_that_only_the_engine_believes_in_is_not_set(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    pnx_error err = {0};
+    const pnx_container_limits limits = {.pids_max = 33};
+    pnx_object *object = run_limited(&limits, "exec sleep 1000");
+    const char *id = pnx_object_id(object);
+    assert_ok(pnx_container_limits_verify(engine, id, &limits, NULL, NULL, &err), &err);
+    if (raise_pids_max(id)) {
+        assert_status(PNX_EFAILED,
+                      pnx_container_limits_verify(engine, id, &limits, NULL, NULL, &err), &err);
+        assert_says(&err, "33 wanted, the kernel has 77");
+    } else {
+        print_message("# not seen: there is no cgroup of the container to change\n");
+    }
+    remove_object(object);
+}
+
 static void a_limit_of_the_disk_is_set_or_refused_and_never_forgotten(void **state)
 {
     (void)state;
@@ -411,6 +452,7 @@ int main(void)
         cmocka_unit_test(what_the_kernel_has_counted_the_engine_does_not_count_again),
         cmocka_unit_test(what_is_no_configuration_is_refused_by_its_field),
         cmocka_unit_test(limits_are_set_in_the_engine_and_in_the_kernel),
+        cmocka_unit_test(a_limit_that_only_the_engine_believes_in_is_not_set),
         cmocka_unit_test(a_limit_of_the_disk_is_set_or_refused_and_never_forgotten),
         cmocka_unit_test(memory_is_told_at_its_soft_limit_below_it_and_when_it_runs_out),
         cmocka_unit_test(the_engine_counts_the_same),
