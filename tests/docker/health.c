@@ -350,6 +350,32 @@ static void a_guard_that_is_dropped_cancels_its_look_and_has_ended(void **state)
     pnx_test_log_free(told.log);
 }
 
+static void a_guard_that_is_dropped_when_its_look_is_due_waits_for_it(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    pnx_error err = {0};
+    pnx_test_clock clock;
+    pnx_registry *registry = make_registry(&clock);
+    pnx_object *object = run_container(engine, "sleep 1000");
+    health_guard guard =
+        watch(registry, object, &(pnx_health_config){.interval = PNX_S(10), .timeout = PNX_S(60)});
+    pnx_id id = pnx_id_of(&guard);
+    assert_ok(pnx_health_watch_begin(pnx_get(&guard), &err), &err);
+    pnx_test_run_until(registry, &clock, PNX_S(1001));
+    /* Its timer has fired and is in the queue, behind the release, which has the better rank. */
+    pnx_test_clock_advance_to(&clock, PNX_S(1020));
+    pnx_drop(&guard);
+    assert_int_equal(pnx_registry_step(registry, 1), 2);
+    assert_int_equal(pnx_registry_state(registry, id), PNX_RUNNING); /* pending */
+    while (pnx_registry_step(registry, 1) > 0)
+        continue;
+    assert_int_equal(pnx_registry_state(registry, id), PNX_DONE);
+    assert_int_equal(moments_of(registry, "container look"), 1); /* that one was not begun */
+    end_registry(registry);
+    remove_object(object);
+}
+
 static void drop_it(void *guard)
 {
     pnx_drop((health_guard *)guard);
@@ -454,6 +480,7 @@ int main(void)
         cmocka_unit_test(what_is_killed_is_unhealthy_at_once_and_what_is_gone_too),
         cmocka_unit_test(an_engine_that_is_stopped_makes_nobody_ill),
         cmocka_unit_test(a_guard_that_is_dropped_cancels_its_look_and_has_ended),
+        cmocka_unit_test(a_guard_that_is_dropped_when_its_look_is_due_waits_for_it),
         cmocka_unit_test(who_is_told_may_drop_the_guard_or_end_the_thread),
         cmocka_unit_test(a_shutdown_ends_a_guard_that_leaked_and_tells_of_it_alone),
         cmocka_unit_test(a_guard_dropped_just_before_a_shutdown_is_no_leak),

@@ -45,6 +45,7 @@ static void pauses_double_and_the_policy_says_what_is_started_again(void **state
 
 /* ---- lives ----------------------------------------------------------------------------------- */
 
+/* One to each test, for good: one that fails leaves its threads behind. */
 struct world {
     pnx_test_clock clock;
     pnx_registry *registry;
@@ -154,7 +155,7 @@ static void what_is_killed_comes_back_after_pauses_that_double(void **state)
 {
     (void)state;
     NEEDS_ENGINE();
-    struct world world;
+    static struct world world;
     pnx_lifecycle_counts counts;
     open_world(&world, true);
     pnx_lifecycle *life = begin(&world, &(pnx_lifecycle_config){
@@ -208,7 +209,7 @@ static void what_fails_too_often_has_ended_and_what_succeeds_is_left_alone(void 
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     open_world(&world, false);
     pnx_lifecycle_config config = {
         .container.command = SH("exit 3"),
@@ -241,7 +242,7 @@ static void what_is_unhealthy_is_stopped_and_started_again(void **state)
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     const pnx_check well = {.type = PNX_CHECK_COMMAND, .shell = "test ! -e /tmp/ill"};
     open_world(&world, true);
     pnx_lifecycle *life =
@@ -275,7 +276,7 @@ static void memory_that_ran_out_is_told(void **state)
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     open_world(&world, false);
     pnx_lifecycle *life = begin(
         &world, &(pnx_lifecycle_config){
@@ -302,7 +303,7 @@ static void what_ignores_its_stop_signal_goes_after_the_grace(void **state)
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     const pnx_check ready = {.type = PNX_CHECK_LOG, .text = "ready"};
     open_world(&world, false);
     pnx_lifecycle *life =
@@ -335,7 +336,7 @@ static void a_guard_that_is_dropped_while_it_restarts_leaves_nothing(void **stat
     NEEDS_ENGINE();
     pnx_error err = {0};
     for (int i = 0; i < 4; i++) {
-        struct world world;
+        static struct world world;
         open_world(&world, false);
         if (i == 0)
             world.also = drop_when_it_pauses;
@@ -358,12 +359,41 @@ static void a_guard_that_is_dropped_while_it_restarts_leaves_nothing(void **stat
     }
 }
 
+/* On a worker, in the middle of a look; until the other one has begun to end it. */
+static void drop_and_wait(const pnx_health_entry *entry, void *context)
+{
+    struct world *world = context;
+    pnx_id id = pnx_id_of(&world->guard);
+    (void)entry;
+    pnx_drop(&world->guard);
+    while (pnx_registry_state(world->registry, id) != PNX_RUNNING)
+        assert_true(pnx_registry_state(world->registry, id) == PNX_QUEUED);
+}
+
+static void what_a_look_has_seen_is_not_told_when_the_guard_is_dropped(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    pnx_error err = {0};
+    static struct world world;
+    open_world(&world, false);
+    (void)begin(&world,
+                &(pnx_lifecycle_config){
+                    .container.command = SH("exec sleep 1000"),
+                    .health = {.interval = PNX_MS(10), .changed = drop_and_wait, .context = &world},
+                });
+    assert_ok(pnx_test_log_wait(world.log, 2, PNX_TEST_PATIENCE), &err);
+    assert_ok(pnx_registry_wait_idle(world.registry, patience().deadline), &err);
+    assert_string_equal(pnx_test_log_text(world.log), "starting\nremoved\n");
+    close_world(&world);
+}
+
 static void a_look_that_hangs_is_over_before_the_container_goes(void **state)
 {
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     const pnx_check hangs = {.type = PNX_CHECK_COMMAND, .shell = "touch /tmp/here; sleep 1000"},
                     here = {.type = PNX_CHECK_COMMAND, .shell = "test -e /tmp/here"};
     open_world(&world, false);
@@ -391,7 +421,7 @@ static void an_engine_that_is_stopped_starts_nothing_and_loses_nothing(void **st
     if (is_podman())
         skip(); /* what stops it is known of dockerd */
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     open_world(&world, false);
     pnx_lifecycle *life =
         begin(&world, &(pnx_lifecycle_config){
@@ -411,6 +441,49 @@ static void an_engine_that_is_stopped_starts_nothing_and_loses_nothing(void **st
     close_world(&world);
 }
 
+static void stop_engine_at_first_pause(const pnx_life_entry *entry, struct world *world)
+{
+    (void)world;
+    if (entry->life == PNX_LIFE_PAUSE && entry->restarts == 1)
+        assert_int_equal(kill(engine_pid(), SIGSTOP), 0);
+}
+
+static void a_restart_that_finds_no_engine_does_not_count(void **state)
+{
+    (void)state;
+    NEEDS_ENGINE();
+    if (is_podman())
+        skip(); /* what stops it is known of dockerd */
+    pnx_error err = {0};
+    static struct world world;
+    pnx_engine *before = engine;
+    assert_ok(pnx_engine_open(&(pnx_engine_config){.timeout = PNX_MS(300)}, NULL, &engine, &err),
+              &err);
+    open_world(&world, false);
+    world.also = stop_engine_at_first_pause;
+    pnx_lifecycle *life = begin(&world, &(pnx_lifecycle_config){
+                                            .container.command = SH("exit 1"),
+                                            .health.interval = PNX_MS(10),
+                                            .restart = PNX_RESTART_ALWAYS,
+                                            .restarts_max = 1,
+                                            .pause = PNX_MS(10),
+                                        });
+    pnx_lifecycle_counts counts;
+    pnx_time until = patience().deadline;
+    do
+        pnx_lifecycle_counts_of(life, &counts);
+    while (counts.restarts < 4 && pnx_monotonic_now() < until);
+    pnx_life now = pnx_lifecycle_state(life);
+    assert_int_equal(kill(engine_pid(), SIGCONT), 0);
+    assert_true(counts.restarts >= 4);
+    assert_int_equal(now, PNX_LIFE_PAUSE);
+    assert_ok(pnx_lifecycle_wait(life, PNX_LIFE_ENDED, until, &err), &err);
+    assert_ok(pnx_close_by(&world.guard, PNX_FOREVER, &err), &err);
+    close_world(&world);
+    pnx_engine_close(engine);
+    engine = before;
+}
+
 static void what_dies_with_its_engine_comes_back_with_it(void **state)
 {
     (void)state;
@@ -418,7 +491,7 @@ static void what_dies_with_its_engine_comes_back_with_it(void **state)
     if (is_podman())
         skip(); /* its containers do not depend on it */
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     open_world(&world, false);
     pnx_lifecycle *life =
         begin(&world, &(pnx_lifecycle_config){
@@ -449,7 +522,7 @@ static void a_beginning_that_fails_is_said_and_leaves_nothing(void **state)
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     pnx_lifecycle *life;
     pnx_lifecycle_config config = {
         .container = {.image = IMAGE, .network = "none", .command = TEXTS("/no/such/program")},
@@ -486,8 +559,10 @@ int main(void)
         cmocka_unit_test(memory_that_ran_out_is_told),
         cmocka_unit_test(what_ignores_its_stop_signal_goes_after_the_grace),
         cmocka_unit_test(a_guard_that_is_dropped_while_it_restarts_leaves_nothing),
+        cmocka_unit_test(what_a_look_has_seen_is_not_told_when_the_guard_is_dropped),
         cmocka_unit_test(a_look_that_hangs_is_over_before_the_container_goes),
         cmocka_unit_test(an_engine_that_is_stopped_starts_nothing_and_loses_nothing),
+        cmocka_unit_test(a_restart_that_finds_no_engine_does_not_count),
         cmocka_unit_test(what_dies_with_its_engine_comes_back_with_it),
         cmocka_unit_test(a_beginning_that_fails_is_said_and_leaves_nothing),
     };

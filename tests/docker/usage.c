@@ -210,6 +210,7 @@ static void a_limit_of_the_disk_is_set_or_refused_and_never_forgotten(void **sta
 
 /* ---- usage ----------------------------------------------------------------------------------- */
 
+/* One to each test, for good: one that fails leaves its registry behind. */
 struct world {
     pnx_test_clock clock;
     pnx_registry *registry;
@@ -286,7 +287,7 @@ static void run(const pnx_object *object, const char *script)
 
 static void see_memory(bool by_engine)
 {
-    struct world world;
+    static struct world world;
     pnx_usage_report report;
     const pnx_container_limits limits = {.memory_max = 40 * MIB};
     pnx_object *object = run_limited(&limits, "sleep 1000; true");
@@ -331,7 +332,7 @@ static void processes_are_told_when_they_are_refused(void **state)
 {
     (void)state;
     NEEDS_ENGINE();
-    struct world world;
+    static struct world world;
     pnx_usage_report report;
     const pnx_container_limits limits = {.pids_max = 20};
     pnx_object *object = run_limited(&limits, "sleep 1000; true");
@@ -353,7 +354,7 @@ static void what_comes_to_its_hard_limit_is_killed(void **state)
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     pnx_object *object = run_container(engine, "sleep 1000; true");
     pnx_usage_watch *watch = open_world(
         &world, object,
@@ -380,7 +381,7 @@ static void what_has_had_its_processor_time_is_stopped_in_order(void **state)
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
-    struct world world;
+    static struct world world;
     pnx_object *object = run_container(
         engine, "trap 'exit 9' TERM; while [ ! -e /tmp/go ]; do sleep 0.05; done; "
                 "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; touch /tmp/done; "

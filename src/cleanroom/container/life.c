@@ -228,8 +228,6 @@ static pnx_duration start_again(pnx_lifecycle *life)
         return 0;
     }
     /* An engine that is not there has not said that it fails. */
-    call = pnx_call_within(PNX_S(5));
-    call.cancel = life->beat.cancel;
     if (pnx_engine_ping(life->engine, &call, NULL) != PNX_OK)
         return pnx__policy_pause(&life->policy, life->row);
     pnx_life_entry about = {.exit_code = 0};
