@@ -203,7 +203,8 @@ static void a_limit_of_the_disk_is_set_or_refused_and_never_forgotten(void **sta
             &err);
     else
         assert_says(&err, "pquota"); /* in the engine's own words */
-    assert_ok(pnx_object_remove(object, &call, &err), &err);
+    if (status == PNX_OK)
+        assert_ok(pnx_object_remove(object, &call, &err), &err);
     pnx_object_free(object);
     assert_int_equal(count_of(engine, PNX_CONTAINER), 0);
 }
@@ -297,6 +298,11 @@ static void see_memory(bool by_engine)
     /* What is in a tmpfs is memory. */
     run(object, "dd if=/dev/zero of=/dev/shm/x bs=1M count=34 2>/dev/null");
     assert_told(&world, "soft limit of memory\n");
+    if (by_engine) { /* it lets everybody wait for a second, each time */
+        close_world(&world);
+        remove_object(object);
+        return;
+    }
     assert_told(&world, "");
     run(object, "rm /dev/shm/x");
     assert_told(&world, "below soft limit of memory\n");
