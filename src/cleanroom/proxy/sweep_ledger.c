@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What only the ledger of the proxy knows to be the session's, for it has no label of it, or is of a
- * sort that is not swept: things that came with labels of a session within this one, anonymous
+ * What only the ledger of the proxy knows to be the session's, for it has no label of it, or is of
+ * a sort that is not swept: things that came with labels of a session within this one, anonymous
  * volumes whose container was removed without them, pods. They are known by an id that the engine
  * itself made up, and by their mark.
  */
