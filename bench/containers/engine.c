@@ -4,6 +4,7 @@
 #include "common/bench.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,13 @@
 /* As Go's io.Copy does. */
 #define CHUNK ((size_t)32 << 10)
 #define READ ((size_t)64 << 10)
+
+void use_all_cpus(void)
+{
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof all);
+    (void)sched_setaffinity(0, sizeof all, &all);
+}
 
 static int64_t now(void)
 {
@@ -108,7 +116,7 @@ static void answer_in_chunks(int fd)
     int head = snprintf(chunk, 16, "%zx\r\n", CHUNK);
     memcpy(chunk + head + CHUNK, "\r\n", 2);
     write_text(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (size_t sent = 0; sent < GIB; sent += CHUNK)
+    for (size_t sent = 0; sent < BULK; sent += CHUNK)
         write_all(fd, chunk, (size_t)head + CHUNK + 2);
     write_text(fd, "0\r\n\r\n");
 }
@@ -117,7 +125,7 @@ static void answer_raw(int fd)
 {
     static char bytes[CHUNK];
     write_text(fd, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
-    for (size_t sent = 0; sent < GIB; sent += CHUNK)
+    for (size_t sent = 0; sent < BULK; sent += CHUNK)
         write_all(fd, bytes, CHUNK);
     shutdown(fd, SHUT_WR);
     discard(fd, 1);

@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define GIB ((size_t)1 << 30)
+#define BULK ((size_t)256 << 20)
 
+/** On all CPUs: a client, an engine and a proxy are three processes. */
+void use_all_cpus(void);
 /** Listens at `path`, in a process of its own. */
 pid_t engine_start(const char *path);
 /** Starts the proxy before `host`, listening at `path`; `*ret_control` ends it when closed. */

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CALLS = 2000 };
+enum { CALLS = 2000, TURNS = 6 };
 
 static char directory[64], plain[96], through[96];
 static int control = -1;
@@ -36,6 +36,7 @@ static void start(void)
     char host[128];
     if (control >= 0)
         return;
+    use_all_cpus();
     snprintf(directory, sizeof directory, "/tmp/pnx-bench-XXXXXX");
     if (!mkdtemp(directory))
         bench_give_up("no directory: %m");
@@ -80,11 +81,16 @@ static void run_call(const void *contender, double values[])
     close(by);
 }
 
-/* Per cent of the plain socket's speed. */
+/* Per cent of the plain socket's speed; of each the fastest, which has been disturbed the least. */
 static double share(int64_t (*move)(const char *path))
 {
-    int64_t before = move(plain), with = move(through), after = move(plain);
-    return 100.0 * (double)(before + after) / 2 / (double)with;
+    int64_t past = INT64_MAX, by = INT64_MAX;
+    for (int i = 0; i < TURNS; i++) {
+        int64_t one = move(plain), other = move(through);
+        past = one < past ? one : past;
+        by = other < by ? other : by;
+    }
+    return 100.0 * (double)past / (double)by;
 }
 
 static int64_t move_down(const char *path)
@@ -94,12 +100,12 @@ static int64_t move_down(const char *path)
 
 static int64_t move_up(const char *path)
 {
-    return client_up(path, GIB);
+    return client_up(path, BULK);
 }
 
 static int64_t move_raw(const char *path)
 {
-    return client_raw(path, GIB);
+    return client_raw(path, BULK);
 }
 
 static void run_down(const void *contender, double values[])
@@ -148,6 +154,7 @@ static int inside(void)
 static void run_docker(const void *contender, double values[])
 {
     (void)contender;
+    use_all_cpus();
     char command[512], line[256];
     snprintf(command, sizeof command, "PNX_BENCH_INSIDE=1 %s %s 2>&1", WITH_ENGINE, SELF);
     FILE *out = popen(command, "r");

@@ -11,7 +11,6 @@
 #include "proxy/label.h"
 #include "proxy/query.h"
 
-#include <ctype.h>
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
@@ -94,10 +93,8 @@ static void try_one_reading(const struct pnx__http *http)
 {
     unsigned ends = 0;
     for (const char *at = http->head.data; (at = strchr(at, '\n')); at++)
-        ends += strncasecmp(at + 1, "content-length", 14) == 0 && !isalnum(at[15]) &&
-                at[15] != '-' && at[15] != '_';
-    for (const char *at = http->head.data; (at = strchr(at, '\n')); at++)
-        ends += strncasecmp(at + 1, "transfer-encoding:", 18) == 0;
+        ends += strncasecmp(at + 1, "content-length:", 15) == 0 ||
+                strncasecmp(at + 1, "transfer-encoding:", 18) == 0;
     promise(memchr(http->head.data, '\0', http->head.size) || ends <= 1);
 }
 
