@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import tool
+from ledgers import SLOT, other_boot, rewrite
 from tap import Skip, main, test, wait_until
 from tool import NOBODY, Place, is_root, need_root, start
 
@@ -317,15 +318,6 @@ def who_writes_a_ledger_survives_that_somebody_cuts_it():
 # ---- ledgers that are not as they should be ------------------------------------------------------
 
 
-def crc32c(data, seed=0):
-    crc = seed ^ 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
 DAMAGE = {
     "empty": lambda data: b"",
     "cut off": lambda data: data[:100],
@@ -371,32 +363,6 @@ def a_damaged_ledger_is_told_and_destroys_nothing():
                 for group in tool.cgroups():
                     if session in group:
                         wait_until(lambda: rmdir(group), "the cgroup to empty")
-
-
-SLOT = 128
-
-
-def rewrite(path, change_header=None, change_record=None):
-    """A ledger with other contents, and good checksums: a record's begin with the header's."""
-    with open(path, "rb") as file:
-        data = bytearray(file.read())
-    header = bytearray(data[:SLOT])
-    if change_header:
-        change_header(header)
-    header[SLOT - 4:] = struct.pack("<I", crc32c(bytes(header[:SLOT - 4])))
-    data[:SLOT] = header
-    seed = struct.unpack("<I", header[SLOT - 4:])[0]
-    for at in range(SLOT, len(data), SLOT):
-        record = data[at:at + SLOT]
-        if record[:4] == b"\0\0\0\0":
-            break
-        if change_record:
-            change_record(record)
-        crc = crc32c(bytes(record[4:]), seed) or 1
-        record[:4] = struct.pack("<I", crc)
-        data[at:at + SLOT] = record
-    with open(path, "wb") as file:
-        file.write(data)
 
 
 def in_the_future(record):
@@ -488,10 +454,6 @@ def after_a_reboot_only_what_outlived_it_is_looked_for():
         state = State(place)
         session = state.leave_dead()
         alive = members(session)
-
-        def other_boot(header):
-            boot = header[40:56]
-            header[40:56] = bytes(byte ^ 0xff for byte in boot)
         rewrite(state.ledger(session), other_boot)
         reaped = state.call("reap")
         try:

@@ -22,6 +22,7 @@ import time
 import urllib.parse
 
 import tool
+from ledgers import other_boot, rewrite
 from tap import TESTS, Skip, main, test, wait_until
 from tool import Place, Run, start
 
@@ -575,6 +576,17 @@ def logs_are_saved_before_containers_are_removed():
 
 
 @test
+def images_that_were_made_go_and_those_that_were_there_stay():
+    need_docker()
+    with Place() as place, Unchanged():
+        run = Run(place, f"docker create --name from {IMAGE}; docker commit from made:1; "
+                         f"docker tag {IMAGE} tagged:1; exit 0")
+        assert [r["name"] for r in rows(run.json, "image")] == ["made:1"], run.json
+        run.assert_gone()
+        docker("rmi", "tagged:1")
+
+
+@test
 def doctor_shows_the_places_and_the_engine():
     need_engine()
     doctor = subprocess.run([tool.TOOL, "doctor", "--json"], env=environment(), text=True,
@@ -723,6 +735,25 @@ def stopped_engine():
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@test
+def after_a_reboot_containers_are_found():
+    """They outlive it, and of the session there is nothing but what it had written down."""
+    with Place() as place, Unchanged():
+        ready = place.file("ready")
+        process, session = begin(place, f"docker create --name old {IMAGE}; touch {ready}\n"
+                                        "exec sleep 1000")
+        wait_until(lambda: os.path.exists(ready), "the container", 60)
+        while found := processes_of(session):
+            for pid in (found.get("reaper"), process.pid, *found.values()):
+                if pid:
+                    kill(pid)
+            process.poll()
+        ended(process)
+        rewrite(f"{tool.STATE}/sessions/{session}/ledger", other_boot)
+        assert settled(process, session) == 1
+        assert "/old" not in [c["Names"][0] for c in labelled("container")]
 
 
 class SlowToMake:
