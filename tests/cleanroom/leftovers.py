@@ -18,7 +18,7 @@ import leave
 import leaving
 import tool
 from leaving import (SECONDS, TAG, Place, doctor, end, levels, outside, read_line, run_at, test)
-from tap import Skip, main
+from tap import Skip, main, wait_until
 from tool import NOBODY, Run, is_root, need_root, start
 
 IPC = ["shm", "semaphore", "mqueue", "sysv-shm", "sysv-sem", "sysv-msg"]
@@ -235,34 +235,72 @@ FIRST_NAMESPACE = f"""mount -t tmpfs run /run && exec "$0" run --report "$1" -- 
 ip netns add {TAG}a; echo made; read x'"""
 
 
+def mounts_of(process):
+    return os.readlink(f"/proc/{process.pid}/ns/mnt")
+
+
+class FirstNamespace:
+    """A run that makes the first one, with an own /run; `inside` runs commands there."""
+
+    def __init__(self, place):
+        need_root()
+        if doctor()[0] < 3:
+            raise Skip("needs tracking")
+        self.report = place.file("r.json")
+        env = {**os.environ, "TMPDIR": place.tmp, "PATH": tool.PATH, **tool.state_of(None)}
+        self.run = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", FIRST_NAMESPACE, tool.TOOL, self.report], env=env,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        tool.STARTED.append(self.run)
+        if read_line(self.run) != "made":
+            raise Skip(f"no mount namespace here: {end(self.run)}")
+        self.there = ["nsenter", "-t", str(self.run.pid), "-m"]
+        self.keeper = subprocess.Popen([*self.there, "sleep", "1000"], stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+        wait_until(lambda: mounts_of(self.keeper) == mounts_of(self.run), "nsenter")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.keeper.kill()
+        self.keeper.wait()
+
+    def inside(self, *command):
+        self.there[2] = str(self.keeper.pid)
+        return subprocess.run([*self.there, *command], capture_output=True, text=True,
+                              timeout=SECONDS)
+
+    def directory(self):
+        """What was told of the directory of all named ones."""
+        err = end(self.run, "\n")
+        assert self.run.returncode == 0, err
+        with open(self.report) as file:
+            told = json.load(file)
+        tool.check(told)
+        [row] = [r for r in told["resources"]
+                 if r["name"] == "/run/netns" and r["kind"] == "file"]
+        return row
+
+
+@test
+def the_place_that_a_run_made_for_namespaces_goes_with_them():
+    with Place() as place, FirstNamespace(place) as first:
+        row = first.directory()
+        assert row["status"] == "removed" and row["verified"], row
+        left = first.inside("ls", "-A", "/run")
+        assert left.returncode == 0 and left.stdout == "", left
+
+
 @test
 def who_uses_the_place_that_a_run_made_for_namespaces_is_not_harmed():
     """The first `ip netns add` on a machine mounts /run/netns; others' lie beneath it then."""
-    need_root()
-    if doctor()[0] < 3:
-        raise Skip("needs tracking")
-    with Place() as place:
-        env = {**os.environ, "TMPDIR": place.tmp, "PATH": tool.PATH, **tool.state_of(None)}
-        run = subprocess.Popen(["unshare", "-m", "sh", "-c", FIRST_NAMESPACE, tool.TOOL,
-                                place.file("r.json")], env=env, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        tool.STARTED.append(run)
-        if read_line(run) != "made":
-            raise Skip(f"no mount namespace here: {end(run)}")
-        there = ["nsenter", "-t", str(run.pid), "-m"]
-        keeper = subprocess.Popen([*there, "sleep", "1000"], stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
-        try:
-            subprocess.run([*there, "ip", "netns", "add", TAG + "c"], check=True, timeout=SECONDS)
-            err = end(run, "\n")
-            assert run.returncode == 0, err
-            there[2] = str(keeper.pid)
-            names = subprocess.run([*there, "ip", "netns", "exec", TAG + "c", "ip", "netns"],
-                                   capture_output=True, text=True, timeout=SECONDS)
-            assert names.stdout.split() == [TAG + "c"], (names, err)
-        finally:
-            keeper.kill()
-            keeper.wait()
+    with Place() as place, FirstNamespace(place) as first:
+        assert first.inside("ip", "netns", "add", TAG + "c").returncode == 0
+        row = first.directory()
+        assert row["status"] == "foreign" and "others use it" in row["reason"], row
+        names = first.inside("ip", "netns", "exec", TAG + "c", "ip", "netns")
+        assert names.stdout.split() == [TAG + "c"], names
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -154,6 +154,7 @@ static pnx_status clean_up(pnx_session *session)
         clean = remove_dir(session, deadline) && clean;
         (void)pnx__session_sweep(session, PNX_ORDER_CGROUP - 1, deadline);
         clean = pnx__session_look_again(session) && clean;
+        pnx__session_remove_netns_dir(session);
     }
 
     enter(session, "removing the cgroup");

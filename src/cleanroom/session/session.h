@@ -233,6 +233,8 @@ void pnx__session_find_sockets(pnx_session *session);
 /* found_outside.c */
 /** Lists what is new where files are watched. */
 void pnx__session_find_outside(pnx_session *session);
+/** Removes the directory of named network namespaces, if the command made it: after those. */
+void pnx__session_remove_netns_dir(pnx_session *session);
 
 /* sweep.c */
 /** Removes the session's things of the orders up to `last`. False: one of them is still there. */
