@@ -110,6 +110,9 @@ static void adopt_resource(pnx_session *session, const struct pnx__ledger_view *
     else if (resource->kind == PNX__CODE_CGROUP && !session->cgroup_path) {
         if (view->same_boot)
             adopt_cgroup(session, resource);
+    } else if (resource->kind == PNX__CODE_CGROUP) { /* the other place with an intent: not made */
+        const pnx_outcome never = {.fate = PNX_FATE_ALREADY_GONE, .verified = true};
+        pnx__session_gone(session, resource->number, &never);
     } else if (resource->kind == PNX__CODE_COMPANION) {
         pnx__companion_adopt(session, resource->number, resource->name,
                              view->same_boot ? resource->identity : NULL);
