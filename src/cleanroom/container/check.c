@@ -90,6 +90,8 @@ pnx_status pnx_check_validate(const pnx_check *check, pnx_error *err)
 /* ---- verdicts -------------------------------------------------------------------------------- */
 
 static pnx_status judge(const struct pnx__look *look, pnx_verdict verdict, const char *format,
+                        va_list args) __attribute__((format(printf, 3, 0)));
+static pnx_status judge(const struct pnx__look *look, pnx_verdict verdict, const char *format,
                         va_list args)
 {
     pnx_check_result *result = look->result;

@@ -118,7 +118,7 @@ pnx_status pnx__label_body(const char *body, size_t size, const char *field, con
                            struct pnx__bytes *ret, char ret_mark[PNX_ID_TEXT_SIZE],
                            struct pnx__bytes *ret_name, pnx_error *err)
 {
-    json_t *json;
+    json_t *json = NULL;
     pnx_status status = parse_object(body, size, "the body of the request", &json, err);
     if (status != PNX_OK)
         return status;
