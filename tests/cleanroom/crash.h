@@ -306,9 +306,22 @@ static inline bool begin_crashing(void (*supervise)(void *context), unsigned str
     return true;
 }
 
+/* Whoever has just ended is in it until it is reaped. */
+static inline bool drop_cgroup(void)
+{
+    pnx_time deadline = in_seconds(20);
+    struct timespec moment = {.tv_nsec = 2000000};
+    while (rmdir(run_of.cgroup) != 0) {
+        if (errno != EBUSY || pnx_monotonic_now() > deadline)
+            return false;
+        nanosleep(&moment, NULL);
+    }
+    return true;
+}
+
 static inline int end_crashing(int failed)
 {
-    if (run_of.cgroup[0] && rmdir(run_of.cgroup) != 0)
+    if (run_of.cgroup[0] && !drop_cgroup())
         failed = 1;
     if (rmdir(run_of.place) != 0)
         failed = 1;
