@@ -200,7 +200,8 @@ static void a_port_is_reached_at_the_container_s_address_and_where_it_is_publish
     const json_t *ports = json_object_get(json_object_get(about, "NetworkSettings"), "Ports");
     const json_t *binding = json_array_get(json_object_get(ports, "8080/tcp"), 0);
     pnx_check there = {.type = PNX_CHECK_TCP, .host = "127.0.0.1"};
-    there.port = (uint16_t)atoi(json_string_value(json_object_get(binding, "HostPort")));
+    there.port =
+        (uint16_t)strtoul(json_string_value(json_object_get(binding, "HostPort")), NULL, 10);
     json_decref(about);
     (void)wait_until_it_passes(published, &there);
     remove_object(object);

@@ -29,13 +29,12 @@ struct pnx__condition {
 /** PNX_EINVAL names the field. */
 pnx_status pnx__rules_of(const pnx_health_config *config, struct pnx__rules *ret, pnx_error *err);
 /** Takes a look in. `*ret` is what will be remembered of it. True: it is a transition. */
-bool pnx__condition_judge(struct pnx__condition *condition, pnx_time time,
-                          const struct pnx__seen *seen, pnx_health_entry *ret);
+bool pnx__condition_judge(struct pnx__condition *is, pnx_time time, const struct pnx__seen *seen,
+                          pnx_health_entry *ret);
 /** It begins a new life: what was is remembered, but does not count. */
-void pnx__condition_restart(struct pnx__condition *condition);
-pnx_duration pnx__condition_pause(const struct pnx__condition *condition);
-size_t pnx__condition_history(const struct pnx__condition *condition, pnx_health_entry *ret,
-                              size_t most);
+void pnx__condition_restart(struct pnx__condition *is);
+pnx_duration pnx__condition_pause(const struct pnx__condition *is);
+size_t pnx__condition_history(const struct pnx__condition *is, pnx_health_entry *ret, size_t most);
 /** The moment that tells of a transition into it. */
 const pnx_kind *pnx__condition_moment(pnx_condition condition);
 

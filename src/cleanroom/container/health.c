@@ -84,32 +84,33 @@ static pnx_status end(void *owner, pnx_time deadline)
     return PNX_OK;
 }
 
-static pnx_status make(pnx_engine *engine, const char *container, const pnx_health_config *config,
-                       pnx_health_watch **ret, pnx_error *err)
+/* Without its beat; NULL: why not. */
+static pnx_health_watch *make(const char *container, const pnx_health_config *config,
+                              pnx_error *err)
 {
     struct pnx__rules rules;
-    pnx_status status = pnx__rules_of(config, &rules, err);
-    if (status != PNX_OK)
-        return status;
+    if (pnx__rules_of(config, &rules, err) != PNX_OK)
+        return NULL;
     pnx_health_watch *watch = calloc(1, sizeof *watch);
-    if (!watch)
-        return pnx__docker_no_memory(err);
+    if (!watch) {
+        (void)pnx__docker_no_memory(err);
+        return NULL;
+    }
     pthread_cond_init(&watch->news, NULL);
-    watch->engine = engine;
     watch->changed = config->changed;
     watch->context = config->context;
     watch->condition.rules = rules;
     watch->condition.entries = calloc(rules.history, sizeof *watch->condition.entries);
     watch->container = strdup(container);
     snprintf(watch->name, sizeof watch->name, "%.*s", strlen(container) == 64 ? 12 : 31, container);
-    status = watch->condition.entries && watch->container
-                 ? pnx__checks_copy(config->checks, config->check_count, &watch->checks, err)
-                 : pnx__docker_no_memory(err);
-    if (status != PNX_OK)
-        free_watch(watch);
-    else
-        *ret = watch;
-    return status;
+    pnx_status status =
+        watch->condition.entries && watch->container
+            ? pnx__checks_copy(config->checks, config->check_count, &watch->checks, err)
+            : pnx__docker_no_memory(err);
+    if (status == PNX_OK)
+        return watch;
+    free_watch(watch);
+    return NULL;
 }
 
 pnx_status pnx_health_watch_new(pnx_engine *engine, pnx_registry *registry, const char *container,
@@ -117,16 +118,18 @@ pnx_status pnx_health_watch_new(pnx_engine *engine, pnx_registry *registry, cons
                                 pnx_error *err)
 {
     static const pnx_health_config defaults;
-    pnx_health_watch *watch = NULL;
-    pnx_status status = make(engine, container, config ? config : &defaults, &watch, err);
-    if (status != PNX_OK)
-        return status;
+    pnx_error local = {0};
+    pnx_error *why = err ? err : &local;
+    pnx_health_watch *watch = make(container, config ? config : &defaults, why);
+    if (!watch)
+        return why->code;
+    watch->engine = engine;
     watch->beat.registry = registry;
     watch->beat.owner = watch;
     watch->beat.work = look;
     watch->beat.failed = cannot_look;
     watch->beat.stopped = end;
-    status = pnx__beat_open(&watch->beat, "health", err);
+    pnx_status status = pnx__beat_open(&watch->beat, "health", why);
     if (status != PNX_OK)
         free_watch(watch);
     else

@@ -47,12 +47,12 @@ pnx_duration pnx__policy_pause(const struct pnx__policy *policy, unsigned row);
 /** Is what has ended so started again, if it is not too often? */
 bool pnx__policy_restarts(const struct pnx__policy *policy, int exit_code, bool oom_killed);
 
-/** A step: takes it down, and tells of it. `entry` has what is special about it. */
-void pnx__life_step(pnx_lifecycle *life, pnx_life now, const pnx_life_entry *entry);
+/** A step: takes it down, and tells of it. `about` has what is special about it. */
+void pnx__life_step(pnx_lifecycle *life, pnx_life now, const pnx_life_entry *about);
 /** It was started, just now. */
 void pnx__life_started(pnx_lifecycle *life);
 /** The beat's work. */
-pnx_duration pnx__life_work(void *life);
+pnx_duration pnx__life_work(void *owner);
 /** The moment that tells of a step into it. */
 const pnx_kind *pnx__life_moment(pnx_life life);
 
