@@ -56,9 +56,11 @@ static bool is_address_of_ours(const char *text)
     if (inet_pton(AF_INET, text, &wanted) != 1 || getifaddrs(&all) != 0)
         return false;
     for (const struct ifaddrs *one = all; one && !found; one = one->ifa_next) {
-        const struct sockaddr_in *address = (const struct sockaddr_in *)one->ifa_addr;
-        found =
-            address && address->sin_family == AF_INET && address->sin_addr.s_addr == wanted.s_addr;
+        struct sockaddr_in address;
+        if (!one->ifa_addr || one->ifa_addr->sa_family != AF_INET)
+            continue;
+        memcpy(&address, one->ifa_addr, sizeof address);
+        found = address.sin_addr.s_addr == wanted.s_addr;
     }
     freeifaddrs(all);
     return found;
