@@ -20,6 +20,9 @@
 #define REAPERS PNX_S(5)
 /* What was killed needs some 0.1 ms per MiB that it had mapped; this is for machines in trouble. */
 #define AFTER_KILL PNX_S(5)
+/* After the first kill we look again so soon, and then ever later, for who got away. */
+#define FIRST_LOOK PNX_MS(10)
+#define LAST_LOOK PNX_MS(640)
 /* At the second attempt, for what was killed and did not go. */
 #define AFTER_KILL_AGAIN PNX_S(1)
 
@@ -91,11 +94,19 @@ static void ask_member(struct pnx__process_set *set, pid_t pid, bool outside, vo
     pnx__set_signal(set, pid, (const int[]){SIGTERM, SIGCONT}, 2);
 }
 
+static void ask_known(struct pnx__process_set *set, pid_t pid, bool outside, void *context)
+{
+    struct pnx__found_process *found = pnx__set_note(set, pid, outside);
+    ask_member(set, pid, outside, NULL);
+    if (found)
+        found->asked = true;
+}
+
 /* Whom the look before did not meet. */
-static void note_and_ask(struct pnx__process_set *set, pid_t pid, bool outside, void *ret_count)
+static void ask_unknown(struct pnx__process_set *set, pid_t pid, bool outside, void *ret_count)
 {
     note_member(set, pid, outside, ret_count);
-    ask_member(set, pid, outside, NULL);
+    ask_known(set, pid, outside, NULL);
 }
 
 /* Asks everybody to go, those first of whom is known, and waits for it. */
@@ -105,14 +116,14 @@ static void ask(struct pnx__process_set *set)
         return;
     if (set->interrupted && !set->command_ended && pnx_process_signal(&set->command, SIGTERM) == 0)
         (void)pnx_process_signal(&set->command, SIGCONT);
-    pnx__set_each(set, PNX__LOOK_KNOWN, ask_member, NULL);
     /* Who goes with a command that is interrupted was not left behind. */
     size_t rest = 0;
     bool ends_with_command = set->interrupted && !set->command_ended;
+    set->signals = true;
+    pnx__set_each(set, PNX__LOOK_KNOWN, ends_with_command ? ask_member : ask_known, NULL);
     if (!set->everywhere)
-        pnx__set_each(set, PNX__LOOK_REST, ends_with_command ? ask_member : note_and_ask, &rest);
-    for (size_t i = 0; i < set->found_count; i++)
-        set->found[i].asked = true;
+        pnx__set_each(set, PNX__LOOK_REST, ends_with_command ? ask_member : ask_unknown, &rest);
+    set->signals = false;
     pnx__set_wait(set, PNX__WAIT_POLITE, after(set->grace));
 }
 
@@ -168,23 +179,30 @@ static void kill_cgroup_at_once(struct pnx__process_set *set, pnx_time deadline)
 /*
  * Kills until a look around finds nobody. One look is enough in a cgroup, from which nobody gets
  * away by forking; elsewhere a child may be born behind our back, so two in a row have to agree.
+ * Who was born after the kill is no better for being waited for, so that each wait is a short one.
  */
 static bool kill_all(struct pnx__process_set *set, unsigned empty, pnx_time deadline)
 {
     bool forks_unseen = !set->cgroup;
+    pnx_duration patience = FIRST_LOOK;
     while (empty < (forks_unseen ? 2 : 1)) {
         struct kill kill = {0};
         if (set->interrupted && !set->command_ended)
             (void)pnx_process_signal(&set->command, SIGKILL);
+        set->signals = true;
         pnx__set_each(set, PNX__LOOK_THOROUGH, kill_member, &kill);
+        set->signals = false;
         if (set->cgroup && pnx_cgroup_populated(set->cgroup)) {
             (void)pnx_cgroup_kill(set->cgroup);
             kill.met++;
         }
         empty = kill.met == 0 ? empty + 1 : 0;
         forks_unseen = forks_unseen || kill.outside > 0;
-        if (kill.met > kill.refused && !pnx__set_wait(set, PNX__WAIT_FIRM, deadline))
+        pnx_time soon = earlier(after(patience), deadline);
+        if (kill.met > kill.refused && !pnx__set_wait(set, PNX__WAIT_FIRM, soon) &&
+            soon == deadline)
             return false;
+        patience = 2 * patience < LAST_LOOK ? 2 * patience : LAST_LOOK;
         if (kill.met > 0 && kill.met == kill.refused)
             return false;
     }

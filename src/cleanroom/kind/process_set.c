@@ -254,13 +254,16 @@ static void visit_descendant(pid_t pid, void *context)
     }
     if (was_visited(set, pid))
         return;
-    if (!is_command(set, pid) && !is_init)
+    bool wanted = !is_command(set, pid) && !is_init;
+    if (wanted && !set->signals)
         visit->visit(set, pid, set->cgroup != NULL, visit->context);
-    if (visit->depth == DEPTH_MAX)
-        return;
-    visit->depth++;
-    pnx__proc_each_child(pid, visit_descendant, visit);
-    visit->depth--;
+    if (visit->depth < DEPTH_MAX) {
+        visit->depth++;
+        pnx__proc_each_child(pid, visit_descendant, visit);
+        visit->depth--;
+    }
+    if (wanted && set->signals)
+        visit->visit(set, pid, set->cgroup != NULL, visit->context);
 }
 
 /* Our own helpers were started by us, as the command was. */

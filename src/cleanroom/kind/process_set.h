@@ -82,7 +82,10 @@ struct pnx__process_set {
     struct pnx__seen seen;
     bool elsewhere;  /* some are known by their cookie alone */
     bool everywhere; /* the last look was: at every process there is */
-    bool hurried;    /* the alarm said so */
+    /* Who is visited is signalled, and may be gone at once: its children come before it, since they
+     * would be ours when it is their turn, in a list that we have read already. */
+    bool signals;
+    bool hurried; /* the alarm said so */
     pnx_outcome outcome;
 };
 

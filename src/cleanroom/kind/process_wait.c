@@ -124,7 +124,8 @@ bool pnx__set_wait(struct pnx__process_set *set, enum pnx__wait how, pnx_time de
         bool over = wait_for_gathered(set, &waiting, deadline);
         for (nfds_t i = FIRST_PROCESS; i < waiting.count; i++)
             drop(&waiting, i);
-        if (!over)
-            return false;
+        /* What was born since the kill is no better for being waited for. */
+        if (!over || how == PNX__WAIT_FIRM)
+            return over;
     }
 }

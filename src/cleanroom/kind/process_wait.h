@@ -9,7 +9,7 @@ enum pnx__wait {
     PNX__WAIT_SESSION, /* for those that share our terminal session; the alarm ends it */
     PNX__WAIT_REAPERS, /* for those of sessions within ours; the alarm ends it */
     PNX__WAIT_POLITE,  /* for all, the command too; the alarm ends it */
-    PNX__WAIT_FIRM,    /* for all, the command too, whatever the alarm says */
+    PNX__WAIT_FIRM,    /* for all that are met, the command too, whatever the alarm says */
 };
 
 /**
