@@ -2,6 +2,7 @@
 /* Clients and engines that do what they should not; and whose things are whose. */
 #include "support.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 static int up(void **state)
@@ -163,6 +164,31 @@ static void test_who_leaves_in_the_middle_is_gone_for_the_engine(void **state)
     send_text(client, "POST /containers/create HTTP/1.1\r\nContent-Length: 10\r\n\r\n{");
     close(client);
     check_that_it_lives();
+}
+
+/* Those who come then wait until there are some. */
+static void test_a_proxy_that_has_no_descriptors_left(void **state)
+{
+    (void)state;
+    struct rlimit before, none;
+    int probe, client = client_prepare();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    probe = dup(client);
+    none = before;
+    none.rlim_cur = (rlim_t)probe;
+    close(probe);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    client_connect_now(client);
+    send_text(client, GET);
+    /* It has tried, and is not there to be seen; that it goes on is what counts. */
+    assert_int_equal(dup(client), -1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    int engine = engine_accept();
+    expect_text(engine, GET);
+    send_text(engine, OK);
+    expect_text(client, OK);
+    close(client);
+    close(engine);
 }
 
 /* ---- engines --------------------------------------------------------------------------------- */
@@ -407,6 +433,7 @@ int main(void)
         TEST(a_head_that_is_too_long_is_refused),
         TEST(a_broken_chunk_ends_it),
         TEST(who_leaves_in_the_middle_is_gone_for_the_engine),
+        TEST(a_proxy_that_has_no_descriptors_left),
         TEST(an_engine_that_is_not_there),
         TEST(an_engine_with_a_full_queue_is_waited_for),
         TEST(an_engine_that_answers_garbage),

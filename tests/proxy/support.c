@@ -43,12 +43,24 @@ static int listen_at(const char *path, int backlog)
     return fd;
 }
 
-int client_connect(void)
+int client_prepare(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+void client_connect_now(int fd)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     snprintf(at.sun_path, sizeof at.sun_path, "%s", it.proxy_path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
+}
+
+int client_connect(void)
+{
+    int fd = client_prepare();
+    client_connect_now(fd);
     return fd;
 }
 

@@ -37,6 +37,9 @@ void proxy_wait(void);
 
 /** A new connection of a client. */
 int client_connect(void);
+/** The same in two steps, of which the second one needs no descriptor. */
+int client_prepare(void);
+void client_connect_now(int fd);
 /** The next connection that the proxy makes to the engine. */
 int engine_accept(void);
 /** The engine's socket is closed and removed, or is there again. */

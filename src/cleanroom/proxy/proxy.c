@@ -7,6 +7,8 @@
 
 /* As many as are taken before the others have their turn. */
 #define ACCEPTS 32
+/* Until descriptors are looked for again. */
+#define STARVED_MS 50
 
 static void watch_listener(struct pnx__proxy *proxy);
 
@@ -31,13 +33,25 @@ static void accept_some(uv_poll_t *poll, int status, int events)
     }
 }
 
+static void try_again(uv_timer_t *timer)
+{
+    struct pnx__proxy *proxy = timer->data;
+    proxy->starved = false;
+    watch_listener(proxy);
+}
+
 static void watch_listener(struct pnx__proxy *proxy)
 {
-    /* Where no connection is left to end, nobody else would try again. */
-    if (proxy->accepting && (!proxy->starved || proxy->count == 0))
+    if (!proxy->accepting)
+        return;
+    if (!proxy->starved) {
         (void)uv_poll_start(&proxy->listener, UV_READABLE, accept_some);
-    else if (!uv_is_closing((uv_handle_t *)&proxy->listener))
-        (void)uv_poll_stop(&proxy->listener);
+        return;
+    }
+    (void)uv_poll_stop(&proxy->listener);
+    /* Where no connection is left to end, nobody else would try again. */
+    if (proxy->count == 0)
+        (void)uv_timer_start(&proxy->timer, try_again, STARVED_MS, 0);
 }
 
 pnx_status pnx__proxy_start(struct pnx__proxy *proxy, pnx_error *err)
