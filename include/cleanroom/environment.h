@@ -27,8 +27,8 @@
  *     anything exists.
  *   - When a service does not get ready, what all of them said is saved first, then all are taken
  *     down; the error names the service and the reason, and ends with its last words.
- *   - Two layers of removal: each thing in order, stopped, removed and verified; then whatever still
- *     carries the label of the environment. What is left after both is told, never forgotten.
+ *   - Two layers of removal: each thing in order, stopped, removed and verified; then whatever
+ *     still carries the label of the environment. What is left after both is told, never forgotten.
  *   - A guard that is dropped takes it down on a worker of the registry: nothing is detached.
  *
  * Threads: an environment is for any number of threads at a time, but for pnx_environment_free.
@@ -265,8 +265,8 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_environment_end(pnx_environment *environme
 /* ---- artifacts ------------------------------------------------------------------------------- */
 
 /**
- * Saves now what is saved before a removal: for each service NAME.log and NAME.json (what the engine
- * says about it) in the directory `artifacts`, and in NAME/ the files that it has to save.
+ * Saves now what is saved before a removal: for each service NAME.log and NAME.json (what the
+ * engine says about it) in the directory `artifacts`, and in NAME/ the files that it has to save.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_environment_save(pnx_environment *environment,
                                                        const pnx_call *call, pnx_error *err);
@@ -281,8 +281,8 @@ typedef struct pnx_collected {
 } pnx_collected;
 
 /**
- * Moves the coverage files (*.profraw, *.gcda) below the directory `from` of this machine into `to`,
- * under the same relative paths; symbolic links are not followed. Afterwards they are not in `from`
+ * Moves the coverage files (*.profraw, *.gcda) below the directory `from` of this machine into
+ * `to`, under the same relative paths; symbolic links are not followed. Afterwards they are not in `from`
  * any more, nor are the temporary files that half-written copies would be. `ret` may be NULL.
  * PNX_EFAILED: some are left, and the error names the first.
  */

@@ -255,12 +255,20 @@ static void services_find_each_other_by_name(void **state)
 
 /* ---- failure --------------------------------------------------------------------------------- */
 
+/* When the first thing goes, what all of them said is there already. */
+static void look_for_logs(const pnx_sweep_row *row, void *context)
+{
+    bool *all = context;
+    *all = *all && is_there(in_place("kept/db.log")) && is_there(in_place("kept/cache.log"));
+}
+
 static void a_failed_start_saves_what_all_said_and_leaves_nothing(void **state)
 {
     (void)state;
     NEEDS_ENGINE();
     pnx_error err = {0};
     pnx_environment_failure failure;
+    bool saved_first = true;
     make_place();
     const pnx_service_config services[] = {
         {SERVICE("cache", "echo cache is up; " FOREVER)},
@@ -275,12 +283,15 @@ static void a_failed_start_saves_what_all_said_and_leaves_nothing(void **state)
         .service_count = 3,
         .reach = PNX_REACH_INTERNAL,
         .artifacts = in_place("kept"),
+        .visit = look_for_logs,
+        .context = &saved_first,
     });
     assert_false(pnx_environment_failed(environment, &failure));
     assert_status(PNX_EFAILED, pnx_environment_start(environment, NULL, &err), &err);
     assert_says(&err, "the service db: it ended with status 7 before it was ready");
     assert_says(&err, "no such table");
     assert_nothing_of(pnx_environment_id(environment));
+    assert_true(saved_first);
     assert_true(pnx_environment_failed(environment, &failure));
     assert_string_equal(failure.service, "db");
     assert_non_null(strstr(failure.reason, "status 7"));

@@ -69,6 +69,17 @@ static void what_the_policy_forbids_is_refused_by_field_and_rule(void **state)
         assert_says(&err, "the policy refuses the service db: ");
         assert_says(&err, refused[i].says);
     }
+    /* Not what it is called, but what it is. */
+    make_place();
+    assert_int_equal(symlink("/run", in_place("innocent")), 0);
+    const pnx_mount linked = {.source = in_place("innocent"), .target = "/r"};
+    const pnx_service_config by_link = {
+        .name = "db", .container = {.image = IMAGE, .mounts = &linked, .mount_count = 1}};
+    const pnx_environment_config leading = {.services = &by_link, .service_count = 1};
+    pnx_environment *none = NULL;
+    pnx_error err = {0};
+    assert_status(PNX_EINVAL, pnx_environment_new(engine, &leading, &none, &err), &err);
+    remove_place();
     const pnx_service_config fine = {.name = "db",
                                      .container = {.image = IMAGE,
                                                    .mounts = &harmless,
@@ -187,6 +198,7 @@ static void the_same_configuration_is_shared_and_reset(void **state)
     assert_false(there_is(PNX_CONTAINER, pnx_service_id(second)));
     assert_string_equal(pnx_environment_variable(environment, "DB_CONTAINER"),
                         pnx_service_id(third));
+    config.reset = NULL; /* which would find out, too */
     assert_ok(pnx_engine_kill(engine, pnx_service_id(third), SIGKILL, NULL, &err), &err);
     assert_ok(pnx_engine_wait(engine, pnx_service_id(third), NULL, NULL, &err), &err);
     assert_ok(pnx_environment_get(environment, &config, NULL, &first, &reused, &err), &err);
