@@ -283,7 +283,8 @@ typedef struct pnx_collected {
 /**
  * Moves the coverage files (*.profraw, *.gcda) below the directory `from` of this machine into
  * `to`, under the same relative paths; symbolic links are not followed. Afterwards they are not in
- * `from` any more, nor are the temporary files that half-written copies would be. `ret` may be NULL.
+ * `from` any more, nor are the temporary files that half-written copies would be. `ret` may be
+ * NULL.
  * PNX_EFAILED: some are left, and the error names the first.
  */
 PNX_MUST_CHECK PNX_API pnx_status pnx_coverage_collect(const char *from, const char *to,

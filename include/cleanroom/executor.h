@@ -18,8 +18,8 @@
  *     result says whether it was seen to be gone. (An engine itself lets it run on.)
  *   - A function is told by its call that its time is over. One that does not come back within
  *     the grace is not waited for any longer: it counts as abandoned, and its thread stays a task
- *     of the registry, which joins it, or tells in its leak report that it never came back. Nothing is
- *     ever detached.
+ *     of the registry, which joins it, or tells in its leak report that it never came back. Nothing
+ *     is ever detached.
  *
  * Commands are started by a shell, which has to be in the container (/bin/sh), for that tells which
  * process they are.
