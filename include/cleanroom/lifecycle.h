@@ -88,8 +88,9 @@ typedef struct pnx_lifecycle_config {
     unsigned history;       /**< steps that are remembered [64]; 1024 at most */
     pnx_outcome *outcome;   /**< where each attempt to remove it writes what became of it; must
                                  outlive it [nowhere] */
-    /** Called on each step, on a worker, one at a time, with no lock held, until the guard is
-     *  dropped; PNX_LIFE_REMOVED then is the last. It may drop the guard. */
+    /** Called on each step, on a worker (the first one in the thread that begins), one at a time,
+     *  with no lock held, until the guard is dropped; PNX_LIFE_REMOVED then is the last. It may
+     *  drop the guard. */
     void (*changed)(const pnx_life_entry *entry, void *context);
     void *context;
 } pnx_lifecycle_config;
