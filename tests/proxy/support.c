@@ -195,6 +195,16 @@ void expect_end_sometime(int fd)
     while (recv(fd, bytes, sizeof bytes, 0) > 0);
 }
 
+void expect_gone(int fd)
+{
+    pnx_time until = pnx_time_after(pnx_monotonic_now(), PNX_MS(WAIT_MS));
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    do {
+        assert_int_equal(poll(&one, 1, WAIT_MS), 1);
+        assert_true(pnx_monotonic_now() < until);
+    } while (!(one.revents & POLLHUP));
+}
+
 void expect_nothing_yet(int fd)
 {
     char byte;

@@ -62,6 +62,8 @@ void receive_bytes(int fd, void *data, size_t size);
 void expect_end(int fd);
 /** Whatever comes, it ends. */
 void expect_end_sometime(int fd);
+/** It is closed by the other side, in both directions. */
+void expect_gone(int fd);
 /** Nothing is there to be received now. */
 void expect_nothing_yet(int fd);
 /** A head, and the body that its Content-Length says; the caller frees both. */

@@ -225,18 +225,12 @@ static void test_who_closes_is_gone_for_the_other_side(void **state)
     int client, engine;
     attach(&client, &engine, ATTACH, UPGRADED, "");
     close(client);
-    struct pollfd gone = {.fd = engine, .events = POLLIN};
-    do
-        assert_int_equal(poll(&gone, 1, WAIT_MS), 1);
-    while (!(gone.revents & POLLHUP));
+    expect_gone(engine);
     close(engine);
 
     attach(&client, &engine, ATTACH, UPGRADED, "");
     close(engine);
-    gone.fd = client;
-    do
-        assert_int_equal(poll(&gone, 1, WAIT_MS), 1);
-    while (!(gone.revents & POLLHUP));
+    expect_gone(client);
     close(client);
 }
 
@@ -354,10 +348,7 @@ static void test_long_streams_are_streams_like_others(void **state)
     attach(&client, &engine, ATTACH, UPGRADED, "");
     stream(engine, client, (size_t)3 << 20);
     close(client); /* in the middle of it */
-    struct pollfd gone = {.fd = engine, .events = POLLIN};
-    do
-        assert_int_equal(poll(&gone, 1, WAIT_MS), 1);
-    while (!(gone.revents & POLLHUP));
+    expect_gone(engine);
     close(engine);
 }
 

@@ -3,6 +3,7 @@
 #include "proxy/connection.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* As many as are taken before the others have their turn. */
@@ -20,15 +21,21 @@ static void accept_some(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < ACCEPTS && proxy->accepting; i++) {
         int fd = accept4(proxy->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
+            proxy->starved_told = false;
             (void)pnx__connection_open(proxy, fd);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        int problem = errno;
+        if (problem == EMFILE || problem == ENFILE || problem == ENOBUFS || problem == ENOMEM) {
             /* They wait in the queue; without this the loop would turn in vain. */
             proxy->starved = true;
+            if (!proxy->starved_told)
+                pnx__tell_message(proxy->tell, "cannot accept a client: %s; it waits",
+                                  strerror(problem));
+            proxy->starved_told = true;
             watch_listener(proxy);
         }
-        if (errno != ECONNABORTED && errno != EINTR)
+        if (problem != ECONNABORTED && problem != EINTR)
             return;
     }
 }

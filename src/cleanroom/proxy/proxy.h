@@ -25,6 +25,7 @@ struct pnx__proxy {
     int listen_fd;
     bool accepting, stopping;
     bool starved; /* of descriptors: nothing is accepted until a connection has ended */
+    bool starved_told;
     struct pnx__connection *first;
     size_t count;
     struct pnx__address_list engine_at;
