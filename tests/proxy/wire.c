@@ -345,6 +345,15 @@ static void test_long_streams_are_streams_like_others(void **state)
     expect_end(client);
     close(client);
 
+    /* What is not sent yet when it becomes long comes first. */
+    attach(&client, &engine, ATTACH, UPGRADED, "");
+    for (int i = 0; i < 8; i++) {
+        stream(engine, client, (size_t)128 << 10);
+        check_stream(engine, client);
+    }
+    close(client);
+    close(engine);
+
     attach(&client, &engine, ATTACH, UPGRADED, "");
     stream(engine, client, (size_t)3 << 20);
     close(client); /* in the middle of it */
