@@ -239,8 +239,10 @@ static json_t *mount_json(const pnx_mount *mount)
     if (mount->source)
         failed |= json_object_set_new(json, "Source", json_string(mount->source));
     if (mount->size)
-        failed |= json_object_set_new(json, "TmpfsOptions",
-                                      json_pack("{s:I}", "SizeBytes", (json_int_t)mount->size));
+        /* With a size and no mode, Podman takes 0 for the mode. */
+        failed |= json_object_set_new(
+            json, "TmpfsOptions",
+            json_pack("{s:I, s:i}", "SizeBytes", (json_int_t)mount->size, "Mode", 01777));
     if (!failed)
         return json;
     json_decref(json);
