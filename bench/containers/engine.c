@@ -114,7 +114,8 @@ static void answer_in_chunks(int fd)
 {
     static char chunk[CHUNK + 16];
     int head = snprintf(chunk, 16, "%zx\r\n", CHUNK);
-    memcpy(chunk + head + CHUNK, "\r\n", 2);
+    chunk[(size_t)head + CHUNK] = '\r';
+    chunk[(size_t)head + CHUNK + 1] = '\n';
     write_text(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (size_t sent = 0; sent < BULK; sent += CHUNK)
         write_all(fd, chunk, (size_t)head + CHUNK + 2);

@@ -21,6 +21,7 @@ static void run_call(const void *contender, double values[])
 {
     (void)contender;
     static int64_t took[CALLS];
+    const size_t middle = CALLS / 2;
     char directory[] = "/tmp/pnx-bench-XXXXXX", path[64];
     use_all_cpus();
     if (!mkdtemp(directory))
@@ -32,7 +33,7 @@ static void run_call(const void *contender, double values[])
     for (int i = 0; i < CALLS; i++)
         took[i] = client_call(fd);
     qsort(took, CALLS, sizeof *took, compare);
-    values[0] = (double)took[CALLS / 2] / 1000;
+    values[0] = (double)took[middle] / 1000;
     close(fd);
     kill(engine, SIGKILL);
     waitpid(engine, NULL, 0);
