@@ -102,8 +102,8 @@ void pnx__session_find_outside(pnx_session *session)
 }
 
 /*
- * The first `ip netns add` since the machine was started makes the directory of all of them. It goes
- * when nobody uses it, which rmdir(2) sees to.
+ * The first `ip netns add` since the machine was started makes the directory of all of them. It
+ * goes when nobody uses it, which rmdir(2) sees to.
  */
 void pnx__session_remove_netns_dir(pnx_session *session)
 {
