@@ -132,10 +132,10 @@ static bool is_clean(void)
             closedir(dir);
     }
     bool shm = is_root() && has_shm_of_ours();
-    snprintf(left, sizeof left,
-             "%zu processes, %zu in the place, %zu sessions, shm %d, cgroup '%s'", processes, files,
-             recorded, shm, cgroup);
     bool others = !run_of.is_clean || run_of.is_clean();
+    snprintf(left, sizeof left,
+             "%zu processes, %zu in the place, %zu sessions, shm %d, cgroup '%s'%s", processes,
+             files, recorded, shm, cgroup, others ? "" : ", and what only this test looks for");
     return processes == 0 && files == 0 && recorded == 0 && !shm && !cgroup[0] && others;
 }
 
