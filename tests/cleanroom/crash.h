@@ -195,7 +195,7 @@ static void kill_reaper(void *context)
         each_process_with(session_id, kill_it);
 }
 
-/* ---- the tests -------------------------------------------------------------------------------- */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 static unsigned stride(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SIGKILL at every step of a run with a container engine: what the engine holds then is removed by
- * whoever cleans up. The engine is a directory, and so is this program as `cleanroom-docker`: a real
+ * whoever cleans up. The engine is a directory, and this program is its `cleanroom-docker`: a real
  * one takes too long for so many runs, and is killed at fewer points in docker.py.
  */
 #include "crash.h"
