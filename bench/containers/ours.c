@@ -130,7 +130,7 @@ static void run_raw(const void *contender, double values[])
     values[0] = share(move_raw);
 }
 
-/* ---- a real engine: this program again, run by with_engine --------------------------------------- */
+/* ---- a real engine: this program again, run by with_engine ----------------------------------- */
 
 static int64_t move_export(const char *path)
 {

@@ -162,8 +162,8 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_session_run(pnx_session *session, const ch
                                                   pnx_error *err);
 
 /**
- * For the main of a program that does nothing else: if somebody cuts a ledger off in the very moment
- * in which it is written to, that is an error of the call, not the end of the process by SIGBUS.
+ * For the main of a program that does nothing else: if somebody cuts a ledger off in the very
+ * moment in which it is written to, that is an error of the call, not the end of the process.
  * Other causes of SIGBUS go where they went before; if it is ignored, nothing is done. Once is
  * enough; from any thread. PNX_EFAILED.
  */

@@ -261,7 +261,7 @@ NESTED = """
     import os, time
     print("ready", os.environ["TMPDIR"], os.getppid(), flush=True)
     time.sleep(1000)' %(tag)s >$TMPDIR/out &
-while ! grep -q ready $TMPDIR/out; do sleep 0.01; done
+while ! grep -q '^ready .* [0-9][0-9]*$' $TMPDIR/out; do sleep 0.01; done
 read word dir pid <$TMPDIR/out
 kill -9 $pid
 echo $dir

@@ -361,8 +361,8 @@ static void test_long_streams_are_streams_like_others(void **state)
     close(engine);
 }
 
-/* Whatever waits to be sent when a stream becomes long; how much that is depends on where it is when
- * nobody reads. */
+/* Whatever waits to be sent when a stream becomes long; how much that is depends on where it is
+ * when nobody reads. */
 static void test_a_stream_that_becomes_long_while_it_waits(void **state)
 {
     (void)state;

@@ -141,8 +141,11 @@ static void answer(struct reaper *reaper, const char *packet)
     pid_t pid = (pid_t)strtol(packet + 1, &end, 10);
     if (packet[0] == 'X' && tracker)
         pnx__tracker_exclude(tracker, pid);
-    if (packet[0] == 'G' && tracker)
-        pnx__tracker_expected(tracker, pid, (pid_t)strtol(end, NULL, 10));
+    if (packet[0] == 'G') {
+        if (tracker)
+            pnx__tracker_expected(tracker, pid, (pid_t)strtol(end, NULL, 10));
+        say(reaper, "G");
+    }
     if (packet[0] == 'L' && tracker)
         pnx__tracker_expect_nothing(tracker);
     if (packet[0] == 'F') {

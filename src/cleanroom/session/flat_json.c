@@ -66,9 +66,13 @@ static char *put(char *to, unsigned code)
 static char *unescape_code(struct reader *reader, char *to)
 {
     unsigned code = hex(reader);
+    if (reader->bad) /* less was read than U+FFFD would take */
+        return to;
     if (code >= 0xd800 && code < 0xdc00 && reader->at[0] == '\\' && reader->at[1] == 'u') {
         reader->at += 2;
         unsigned low = hex(reader);
+        if (reader->bad)
+            return to;
         bool pair = low >= 0xdc00 && low < 0xe000;
         code = pair ? 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00) : 0xfffd;
     }

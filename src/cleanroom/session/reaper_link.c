@@ -124,12 +124,12 @@ bool pnx__reaper_expect(struct pnx__reaper_link *link, pnx_time deadline)
     return ask(link, "F", deadline);
 }
 
-void pnx__reaper_expected(struct pnx__reaper_link *link, pid_t command, pid_t init)
+bool pnx__reaper_expected(struct pnx__reaper_link *link, pid_t command, pid_t init,
+                          pnx_time deadline)
 {
     char text[40];
     snprintf(text, sizeof text, "G%d %d", (int)command, (int)init);
-    if (link->running)
-        say(link, text);
+    return ask(link, text, deadline);
 }
 
 void pnx__reaper_expect_nothing(struct pnx__reaper_link *link)

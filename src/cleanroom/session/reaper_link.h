@@ -9,7 +9,8 @@
  *     session  XPID           PID and what it starts are the session's own helpers
  *     session  F              is answered by F: of what the supervisor starts only the command
  *                             belongs, and it will be started next
- *     session  GPID INIT      this is the command, and the init of its pid namespace, or 0
+ *     session  GPID INIT      is answered by G: this is the command, and the init of its pid
+ *                             namespace, or 0
  *     session  L              like F and G, when the command was started long ago
  *     session  B              the session is closed: there is nothing left to do
  */
@@ -39,10 +40,11 @@ PNX_MUST_CHECK pnx_status pnx__reaper_await(struct pnx__reaper_link *link, pnx_t
 /** Has what happened so far written down. False: it did not answer; what is there must do. */
 bool pnx__reaper_sync(struct pnx__reaper_link *link, pnx_time deadline);
 void pnx__reaper_exclude(struct pnx__reaper_link *link, pid_t pid);
-/** For a program that starts more than the command: around its start. The first may wait until
- *  `deadline`, and is false when there was no answer. */
+/** For a program that starts more than the command: around its start. They wait until `deadline`,
+ *  and are false when there was no answer. */
 bool pnx__reaper_expect(struct pnx__reaper_link *link, pnx_time deadline);
-void pnx__reaper_expected(struct pnx__reaper_link *link, pid_t command, pid_t init);
+bool pnx__reaper_expected(struct pnx__reaper_link *link, pid_t command, pid_t init,
+                          pnx_time deadline);
 /** The same to a reaper that has taken another's place. */
 void pnx__reaper_expect_nothing(struct pnx__reaper_link *link);
 /** Lets it go: there is nothing left to do. It is reaped if that takes no time. */

@@ -88,8 +88,13 @@ static void expect_command(pnx_session *session)
 
 static void tell_command(pnx_session *session)
 {
-    if (!session->config.owns_children)
-        pnx__reaper_expected(&session->reaper, session->set.command.pid, session->set.init);
+    if (session->config.owns_children || !session->reaper.tracking)
+        return;
+    const pnx_process *command = &session->set.command;
+    pnx_time soon = pnx_time_after(pnx_monotonic_now(), ANSWER_WITHIN);
+    if (!pnx__reaper_expected(&session->reaper, command->pid, session->set.init, soon))
+        snprintf(session->warning, sizeof session->warning,
+                 "the reaper did not answer; what the program starts itself counts, too");
 }
 
 bool pnx__session_serve(pnx_session *session, int fd, pnx_time deadline, bool *ret_ready)

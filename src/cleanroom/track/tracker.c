@@ -103,24 +103,32 @@ void pnx__tracker_expect_nothing(struct pnx__tracker *tracker)
     tracker->expecting = false;
 }
 
-/* The program has another thread, and that started something in the same moment. */
-static void disown(pid_t pid, void *context)
+static void include_family(pid_t pid, void *context)
 {
     struct pnx__tracker *tracker = context;
-    if (!pnx__members_has(&tracker->members, pid))
+    if (pid == tracker->self || pnx__members_has(&tracker->excluded, pid))
         return;
-    pnx__members_remove(&tracker->members, pid);
-    pnx__tracker_tell_pid(tracker, '-', pid);
-    pnx__proc_each_child(pid, disown, tracker);
+    pnx__tracker_include(tracker, pid);
+    pnx__proc_each_child(pid, include_family, tracker);
 }
 
+/*
+ * If the program has another thread, and that started something in the same moment, nobody knows
+ * what of all that was seen was whose: it does not count, and begins anew with the command.
+ */
 void pnx__tracker_expected(struct pnx__tracker *tracker, pid_t command, pid_t init)
 {
     pnx__tracker_take(tracker);
     tracker->expecting = false;
     pnx__members_remove(&tracker->expected, command);
     pnx__members_remove(&tracker->expected, init);
-    pnx__members_each(&tracker->expected, disown, tracker);
+    if (tracker->expected.count > 0) {
+        pnx__members_done(&tracker->members);
+        pnx__tracker_tell(tracker, '0', "");
+        include_family(command, tracker);
+        if (init > 0)
+            include_family(init, tracker);
+    }
     pnx__members_done(&tracker->expected);
     pnx__tracker_flush(tracker);
 }

@@ -30,7 +30,8 @@ PNX_MUST_CHECK pnx_status pnx__tracker_open(pid_t root, int evidence_fd, struct 
 /**
  * For a `root` that starts other things, too. From pnx__tracker_expect on only what it starts until
  * pnx__tracker_expected is taken for a member, and then only `command`, and `init` (0: none), the
- * init of its pid namespace; what was seen before does not count.
+ * init of its pid namespace; what was seen before does not count, and nor does what was seen in
+ * between if the root has started anything else then.
  */
 void pnx__tracker_expect(struct pnx__tracker *tracker);
 void pnx__tracker_expected(struct pnx__tracker *tracker, pid_t command, pid_t init);
