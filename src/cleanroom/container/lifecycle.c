@@ -48,7 +48,10 @@ static void cannot_go_on(void *owner, const pnx_error *err)
     pnx_error_format(err, about.reason, sizeof about.reason);
     pthread_mutex_lock(&life->beat.mutex);
     life->blind = true;
+    pthread_cond_broadcast(&life->news);
     pthread_mutex_unlock(&life->beat.mutex);
+    if (err->code == PNX_ESHUTDOWN) /* it is about to be removed, which is told */
+        return;
     pnx__life_step(life, PNX_LIFE_UNKNOWN, &about);
 }
 
