@@ -142,10 +142,10 @@ void run_leave(unsigned count)
     close(ends[0]);
 }
 
-void run_fill(const char *directory)
+void run_fill(const char *directory, int files)
 {
     char path[4096];
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < files; i++) {
         int part = i / FILES_PER_DIRECTORY;
         snprintf(path, sizeof path, "%s/%d", directory, part);
         if (i % FILES_PER_DIRECTORY == 0 && mkdir(path, 0700) != 0)

@@ -108,14 +108,14 @@ static uint64_t kill_group(unsigned count)
 
 /* ---- files and things ------------------------------------------------------------------------ */
 
-static uint64_t remove_by_rm(void)
+static uint64_t remove_by_rm(int files)
 {
     char path[128];
     const char *const words[] = {"rm", "-rf", path, NULL};
     snprintf(path, sizeof path, "%s/files", run_files_place());
     if (mkdir(path, 0700) != 0)
         bench_give_up("cannot make %s: %m", path);
-    run_fill(path);
+    run_fill(path, files);
     const uint64_t began = now_ns();
     run_wait(run_start(words, nothing, -1));
     return now_ns() - began;

@@ -58,7 +58,7 @@ static uint64_t escape(unsigned count, unsigned tier, bool whole)
     pnx_session_report report;
     const pnx_session_config config = {.tool = run_tool(),
                                        .grace = PNX_NO_GRACE,
-                                       .listed_max = 4096,
+                                       .listed_max = 8192,
                                        .tier = tier,
                                        .owns_children = true};
     snprintf(number, sizeof number, "%u", count);
@@ -91,12 +91,12 @@ static uint64_t escape_whole(unsigned count)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static uint64_t remove_files(void)
+static uint64_t remove_files(int files)
 {
     pnx_error err = {0};
     pnx_tempdir *dir;
     check(pnx_tempdir_create(run_files_place(), "files", &dir, &err), &err);
-    run_fill(pnx_tempdir_path(dir));
+    run_fill(pnx_tempdir_path(dir), files);
     const uint64_t began = now_ns();
     check(pnx_tempdir_remove(dir, pnx_time_after(pnx_monotonic_now(), PNX_S(300)), &err), &err);
     const uint64_t took = now_ns() - began;

@@ -23,13 +23,13 @@ struct run_operations {
     void (*clean_up)(void);
     /** Has run_leave(count) called in what holds it together; ns until all are seen to be gone. */
     uint64_t (*escape)(unsigned count);
-    /** Makes a directory of FILES files by run_fill, removes it; ns of the latter. */
-    uint64_t (*remove_files)(void);
+    /** Makes a directory of so many files by run_fill, removes it; ns of the latter. */
+    uint64_t (*remove_files)(int files);
     /** All that belongs to a session of THINGS things is killed; ns until all of it is removed. */
     uint64_t (*adopt)(void);
 };
 
-enum { FILES = 100000, FILES_PER_DIRECTORY = 1000, THINGS = 100 };
+enum { FILES = 100000, MANY_FILES = 1000000, FILES_PER_DIRECTORY = 1000, THINGS = 100 };
 
 struct bench_contender;
 /** The main of a program of this bench; `contenders` ends with one without name. */
@@ -52,7 +52,7 @@ pid_t run_start(const char *const *words, const char *const *more, int out);
 void run_wait(pid_t pid);
 /** Leaves `count` processes behind, each a sleep(1) in a session of its own, all executed. */
 void run_leave(unsigned count);
-/** Makes FILES empty files, FILES_PER_DIRECTORY in each directory. */
-void run_fill(const char *directory);
+/** Makes empty files, FILES_PER_DIRECTORY in each directory. */
+void run_fill(const char *directory, int files);
 
 #endif

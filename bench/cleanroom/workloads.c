@@ -80,11 +80,18 @@ ESCAPED(1)
 ESCAPED(10)
 ESCAPED(100)
 ESCAPED(1000)
+ESCAPED(5000)
 
 static void files(const void *contender, double values[])
 {
     begin();
-    values[0] = ms(((const struct run_operations *)contender)->remove_files());
+    values[0] = ms(((const struct run_operations *)contender)->remove_files(FILES));
+}
+
+static void many_files(const void *contender, double values[])
+{
+    begin();
+    values[0] = ms(((const struct run_operations *)contender)->remove_files(MANY_FILES));
 }
 
 static void adopted(const void *contender, double values[])
@@ -171,8 +178,14 @@ ESCAPE_WORKLOAD(1, false)
 ESCAPE_WORKLOAD(10, false)
 ESCAPE_WORKLOAD(100, false)
 ESCAPE_WORKLOAD(1000, true)
+ESCAPE_WORKLOAD(5000, true)
 static const struct bench_workload files_ = {
     .name = "files", .rows = {{"files", "ms"}}, .once = true, .can = can_remove, .run = files};
+static const struct bench_workload many_files_ = {.name = "files-million",
+                                                  .rows = {{"files-million", "ms"}},
+                                                  .once = true,
+                                                  .can = can_remove,
+                                                  .run = many_files};
 static const struct bench_workload killed_ = {.name = "killed",
                                               .rows = {{"killed", "ms"}, {"killed-told", "ms"}},
                                               .latency = true,
@@ -182,8 +195,8 @@ static const struct bench_workload adopt_ = {
     .name = "adopt", .rows = {{"adopt", "ms"}}, .latency = true, .can = can_adopt, .run = adopted};
 
 static const struct bench_workload *const workloads[] = {
-    &overhead_,   &overhead_1, &escape_1, &escape_10, &escape_100,
-    &escape_1000, &files_,     &killed_,  &adopt_,    NULL,
+    &overhead_,   &overhead_1, &escape_1,    &escape_10, &escape_100, &escape_1000,
+    &escape_5000, &files_,     &many_files_, &killed_,   &adopt_,     NULL,
 };
 
 int run_main(int argc, char **argv, const struct bench_contender *contenders)

@@ -752,7 +752,7 @@ def after_a_reboot_containers_are_found():
             process.poll()
         ended(process)
         rewrite(f"{tool.STATE}/sessions/{session}/ledger", other_boot)
-        assert settled(process, session) == 1
+        assert settled(process, session) >= 1  # nobody but who looks after the dead
         assert "/old" not in [c["Names"][0] for c in labelled("container")]
 
 
