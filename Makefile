@@ -14,8 +14,10 @@ PREFIX  ?=
 complete = -Dtests=enabled -Dprobes=enabled -Duv=enabled -Ddocker=enabled -Dreport=enabled \
            -Dconfig=enabled
 test     = meson test --print-errorlogs
-# Sanitizers slow the programs down, not what the packaging and the models say.
-sanitized_test = $(test) --setup sanitizer --no-suite packaging --no-suite model
+# Sanitizers slow the programs down, not what the packaging and the models say; and of a second
+# engine they see the same code.
+sanitized_test = $(test) --setup sanitizer --no-suite packaging --no-suite model \
+                 --no-suite second-engine
 # Under TSan every process has a second thread, and may enter no namespace; a few programs as a
 # whole run under ASan only.
 threads_test = $(sanitized_test) --no-suite namespaces --no-suite programs
