@@ -273,6 +273,7 @@ static pnx_status status_of(long http, const char *message)
     } known[] = {
         /* Another image, which went while Podman looked at all of them. */
         {"reading image", PNX_EBUSY},
+        {"locating image with ID", PNX_EBUSY},
         {"has active endpoints", PNX_EBUSY},
         {"being used", PNX_EBUSY},
         {"already exists", PNX_EBUSY},
