@@ -15,6 +15,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -89,13 +90,33 @@ static size_t each_process_with(const char *text, found_fn found)
     return count;
 }
 
+/* Who is killed while TSan's runtime begins leaves a file of the runtime's own. */
+static bool is_of_runtime(const char *name)
+{
+    return strncmp(name, "tsan.rodata.", 12) == 0;
+}
+
+static inline void remove_of_runtime(void)
+{
+    char path[sizeof run_of.place + NAME_MAX + 2];
+    DIR *dir = opendir(run_of.place);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        if (is_of_runtime(entry->d_name) &&
+            snprintf(path, sizeof path, "%s/%s", run_of.place, entry->d_name) > 0)
+            unlink(path);
+    if (dir)
+        closedir(dir);
+}
+
 static size_t entries_of(const char *path)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
     size_t count = 0;
     while (dir && (entry = readdir(dir)))
-        count += entry->d_name[0] != '.' || strlen(entry->d_name) > 2;
+        count +=
+            (entry->d_name[0] != '.' || strlen(entry->d_name) > 2) && !is_of_runtime(entry->d_name);
     if (dir)
         closedir(dir);
     return count;
@@ -323,6 +344,7 @@ static inline int end_crashing(int failed)
 {
     if (run_of.cgroup[0] && !drop_cgroup())
         failed = 1;
+    remove_of_runtime();
     if (rmdir(run_of.place) != 0)
         failed = 1;
     return failed ? failed : !drop_own_state();
