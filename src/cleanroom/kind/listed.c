@@ -40,7 +40,8 @@ static pnx_status look(const pnx_thing_kind *kind, struct search *search, pnx_er
 pnx_status pnx__listed_find(const pnx_thing_kind *kind, const char *name, char *ret_identity,
                             size_t size, pnx_error *err)
 {
-    struct search search = {.name = name, .ret_identity = ret_identity, .size = size};
+    struct search search = {.name = name, .size = size};
+    search.ret_identity = ret_identity;
     return look(kind, &search, err);
 }
 

@@ -41,7 +41,7 @@ static struct pnx__sighting *slot_of(const struct pnx__evidence *evidence, char 
 
 static bool grow(struct pnx__evidence *evidence)
 {
-    struct pnx__evidence grown = *evidence;
+    struct pnx__evidence grown = {0};
     grown.sighting_room = evidence->sighting_room ? 2 * evidence->sighting_room : 64;
     if (grown.sighting_room > 2 * SIGHTINGS_MAX)
         return false;
@@ -53,7 +53,8 @@ static bool grow(struct pnx__evidence *evidence)
             *slot_of(&grown, evidence->sightings[i].what, evidence->sightings[i].text) =
                 evidence->sightings[i];
     free(evidence->sightings);
-    *evidence = grown;
+    evidence->sightings = grown.sightings;
+    evidence->sighting_room = grown.sighting_room;
     return true;
 }
 
@@ -75,20 +76,18 @@ static void note_sighting(struct pnx__evidence *evidence, char what, const char 
     slot->what = what;
 }
 
-/* Where things would be seen is true all the same. */
+/* Where things would be seen, and what was missed, is true all the same. */
 static void forget(struct pnx__evidence *evidence)
 {
-    struct pnx__sighting *seen = evidence->sightings;
-    const size_t room = evidence->sighting_room;
-    pnx__members_done(&evidence->members);
-    evidence->sightings = NULL;
-    evidence->sighting_count = evidence->sighting_room = 0;
-    for (size_t i = 0; i < room; i++) {
-        if (seen[i].text && seen[i].what == 'p')
-            note_sighting(evidence, 'p', seen[i].text);
-        free(seen[i].text);
+    struct pnx__evidence kept = {.tracked = evidence->tracked};
+    memcpy(kept.lost, evidence->lost, sizeof kept.lost);
+    for (size_t i = 0; i < evidence->sighting_room; i++) {
+        const struct pnx__sighting *seen = &evidence->sightings[i];
+        if (seen->text && seen->what == 'p')
+            note_sighting(&kept, 'p', seen->text);
     }
-    free(seen);
+    pnx__evidence_done(evidence);
+    *evidence = kept;
 }
 
 static void take(struct pnx__evidence *evidence, char what, const char *text)
