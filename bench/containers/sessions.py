@@ -75,11 +75,26 @@ def import_image(place):
         docker("import", "-", "bench:1", stdin=tar.stdout)
 
 
-def events_since(moment):
-    until = f"{time.time():.9f}"
-    lines = docker("events", "--since", f"{moment / 1e9:.9f}", "--until", until, "--format",
-                   "{{json .}}").splitlines()
-    return [json.loads(line) for line in lines]
+class Events:
+    """What the engine tells from now on; it remembers only its last 256 by itself."""
+
+    def __init__(self, place):
+        self.file = os.path.join(place, "events")
+        with open(self.file, "w", encoding="ascii") as to:
+            self.process = subprocess.Popen(
+                ["docker", "events", "--since", f"{time.time():.9f}", "--format", "{{json .}}"],
+                stdout=to)
+
+    def gone(self, what):
+        return [e for e in self.all() if e["Type"] == what and e["Action"] == "destroy"]
+
+    def all(self):
+        with open(self.file, encoding="ascii") as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
 
 
 def killed(place, count):
@@ -93,17 +108,17 @@ def killed(place, count):
     with subprocess.Popen([TOOL, "run", "--quiet", "--docker", "on", "--", "sh", "-c", script],
                           env=environment, stdin=subprocess.DEVNULL) as run:
         wait_for("the containers", lambda: os.path.exists(ready) or run.poll() is not None)
+        events = Events(place)
         began = time.time_ns()
         run.kill()
     wait_for("the session's record to go", lambda: not os.listdir(sessions))
     verified = time.time_ns()
     os.unlink(ready)
-    events = events_since(began)
-    asked = [e["timeNano"] for e in events
+    wait_for("what the engine tells", lambda: len(events.gone("container")) == count)
+    events.end()
+    asked = [e["timeNano"] for e in events.all()
              if e["Type"] == "container" and e["Action"] in ("kill", "die", "stop", "destroy")]
-    gone = [e["timeNano"] for e in events if e["Action"] == "destroy"]
-    if len([e for e in events if e["Type"] == "container" and e["Action"] == "destroy"]) != count:
-        raise SystemExit(f"of {count} containers not all were removed")
+    gone = [e["timeNano"] for e in events.all() if e["Action"] == "destroy"]
     return [(t - began) / 1e6 for t in (min(asked), max(gone), verified)]
 
 
