@@ -23,7 +23,7 @@
 /* For what an engine was just making when everybody died. */
 #define SETTLE_MS "2000"
 /* An engine that is just being started anew; an adopter looks another time. */
-#define RETRY_MS "15000"
+#define RETRY_MS "30000"
 #define RETRY_OF_ADOPTER_MS "1000"
 /* The sweep ends before the deadline of all, so that it can say what is left. */
 #define MARGIN PNX_S(3)
