@@ -329,8 +329,11 @@ typedef struct pnx_survivor {
     void *frames[16]; /**< where it was reserved, if backtraces are on; else all NULL */
 } pnx_survivor;
 
-/** The answer of a shutdown, and the leak report. A value with memory: end it by pnx_report_done.
- *  */
+/**
+ * The answer of a shutdown, and the leak report. A value with memory: end it by pnx_report_done.
+ * The list is made after the counts were taken: what changed in between is listed as it then was,
+ * and what was given back in between (by a hung worker that came back, say) is not listed.
+ */
 typedef struct pnx_report {
     char registry[32];
     pnx_counts counts;

@@ -264,6 +264,18 @@ def begin(place, script, options=(), **how):
     return process, new.pop() if new else None
 
 
+def count_points(script):
+    """How many entries there are when nobody is killed."""
+    last = 0
+    with Place() as place:
+        process, session = begin(place, script)
+        while session in sessions() and process.poll() is None:
+            last = max(last, progress(session))
+        process.communicate(timeout=100)
+    assert last > 10, last
+    return last
+
+
 def kill_at(point, targets, script):
     """Runs the script, and kills when so many entries are in the ledgers. True: it came to that."""
     with Place() as place:
@@ -273,6 +285,8 @@ def kill_at(point, targets, script):
             if progress(session) >= point:
                 found = processes_of(session)
                 found["supervisor"] = process.pid
+                if "engine" in targets:
+                    found["engine"] = engine_pid()
                 for target in targets:
                     if target in found:
                         kill(found[target])
@@ -671,11 +685,15 @@ def a_container_that_ignores_TERM_does_not_hold_anybody_up():
         assert time.monotonic() - began < 60
 
 
+MANY = 100
+
+
 @test
 def many_containers_at_once():
     with Place() as place, Unchanged():
-        run = Run(place, f"for i in $(seq 30); do docker create --name many$i {IMAGE} & done; wait")
-        assert run.json["totals"]["container"] == {"removed": 30}, run.json["totals"]
+        run = Run(place, f"for i in $(seq {MANY}); do docker create --name many$i {IMAGE} & done\n"
+                         "wait")
+        assert run.json["totals"]["container"] == {"removed": MANY}, run.json["totals"]
         run.assert_gone()
 
 
@@ -710,14 +728,8 @@ def a_proxy_that_was_killed_is_started_again_for_the_next_client():
 def whoever_is_killed_at_any_entry_of_the_ledgers_nothing_is_left():
     """Each point is the moment at which one more entry is there, from the first INTENT on."""
     with Unchanged() as unchanged:
-        last = 0
-        with Place() as place:
-            process, session = begin(place, SCRIPT)
-            while session in sessions() and process.poll() is None:
-                last = max(last, progress(session))
-            process.communicate(timeout=100)
+        last = count_points(SCRIPT)
         unchanged.check()
-        assert last > 10, last
         rounds = max(1, EFFORT // 100)
         points = range(1, last + 1, 1 if EFFORT >= 100 and not PODMAN else 5)
         killed = 0
@@ -874,6 +886,29 @@ def an_engine_that_is_killed_is_swept_when_it_is_back():
         assert [settled(*one) for one in running] == [0, 0]
         assert running[1][0].returncode == 120, running[1][0].returncode
         wait_until(engine_answers, "the engine", 60)
+
+
+# Started anew, the engine first stops what still runs, and waits for it to end.
+SOON_STOPPED = SCRIPT.replace("docker run ", "docker run --stop-signal=KILL ")
+
+
+@test
+def an_engine_that_is_killed_at_any_entry_of_the_ledgers_is_swept_when_it_is_back():
+    """Alone, and together with those who would have cleaned up."""
+    need_docker()
+    with Unchanged() as unchanged:
+        last = count_points(SOON_STOPPED)
+        killed = 0
+        for point in range(1, last + 1):
+            others = TARGETS[point % len(TARGETS)] if point % 4 > 0 else ()
+            targets = ("engine", *others)
+            killed += kill_at(point, targets, SOON_STOPPED)
+            wait_until(engine_answers, "the engine", 60)
+            try:
+                unchanged.check()
+            except AssertionError as left:
+                raise AssertionError(f"{targets} at {point} of {last}") from left
+        print(f"# {killed} times the engine was killed, at {last} points")
 
 
 if __name__ == "__main__":
