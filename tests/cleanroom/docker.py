@@ -768,11 +768,11 @@ def after_a_reboot_containers_are_found():
         process, session = begin(place, f"docker create --name old {IMAGE}; touch {ready}\n"
                                         "exec sleep 1000")
         wait_until(lambda: os.path.exists(ready), "the container", 60)
-        while found := processes_of(session):
-            for pid in (found.get("reaper"), process.pid, *found.values()):
-                if pid:
-                    kill(pid)
-            process.poll()
+        # At once, as a machine goes: stopped, nobody does anything about the end of another.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (process.pid, *processes_of(session).values()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         ended(process)
         rewrite(f"{tool.STATE}/sessions/{session}/ledger", other_boot)
         wait_until(lambda: nobody_cleans(session), "those that were killed to let go")

@@ -3,6 +3,7 @@
  * Many threads on few entries: nobody has what another one has, nothing is lost, the account
  * balances, waiters are overtaken at most as often as is said, and all get their share.
  */
+#include "pool/internal.h"
 #include "support.h"
 
 #include <limits.h>
@@ -504,6 +505,29 @@ static void a_circle_of_threads_is_told(void **state)
     pthread_barrier_destroy(&both);
 }
 
+/* Who leases it next says so only a moment after that: until then it must not seem to be held by
+ * who had it before, who may be waiting by now, and would be told of a circle. */
+static void who_returned_it_does_not_hold_it(void **state)
+{
+    (void)state;
+    make_pool((pnx_pool_config){.max = 4});
+    for (int way = 0; way < 4; way++) {
+        pnx_lease lease = get();
+        pnx__pool_entry *entry = lease.entry;
+        assert_int_equal(atomic_load(&entry->holder), pnx__pool_thread_id());
+        if (way == 1)
+            pnx_lease_broken(&lease);
+        if (way == 2)
+            pnx_pool_evict(world.pool);
+        if (way == 3)
+            assert_int_equal(pnx_lease_take(&lease, NULL, &world.err), PNX_OK);
+        pnx_lease_return(&lease);
+        assert_int_equal(atomic_load(&entry->holder), 0);
+    }
+    atomic_fetch_sub(&world.alive, 1); /* who took it gives it back */
+    atomic_fetch_add(&world.destroyed, 1);
+}
+
 /* The registry ends first: what the pool holds is given back all the same. */
 static void outlived_by_nothing(void **state)
 {
@@ -546,6 +570,7 @@ int main(void)
         on_threads(a_return_beats_a_hanging_create),
         on_threads(canceled_by_another_thread),
         on_threads(a_circle_of_threads_is_told),
+        on_threads(who_returned_it_does_not_hold_it),
         cmocka_unit_test_setup(outlived_by_nothing, set_up_threads),
     };
     return cmocka_run_group_tests_name("pool threads", tests, NULL, NULL);

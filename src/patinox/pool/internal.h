@@ -80,7 +80,7 @@ typedef struct pnx__pool_entry {
     _Atomic int64_t since; /* LEASED: since then */
     _Atomic(const pnx_site *) site;
     uint64_t value[PNX_VALUE_MAX / 8];
-    _Atomic int32_t holder; /* LEASED: gettid(2) of who acquired it; 0: was moved */
+    _Atomic int32_t holder; /* LEASED: gettid(2) of who acquired it; 0: moved, or not yet */
     uint32_t index;
 
     _Alignas(PNX__CACHE_LINE) struct pnx_pool *pool;
