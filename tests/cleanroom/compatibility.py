@@ -114,12 +114,15 @@ def ipcmk():
     number = dict(re.findall(r"^(\w+).* id: (\d+)$", left.out, re.M))
     told = {r["kind"]: r["status"] for r in left.resources
             if r["id"].startswith(tuple(f"{n}:" for n in number.values()))}
+    if told.get("sysv-shm") == "foreign":
+        subprocess.run(["ipcrm", "-m", number["Shared"]], check=True)
     if told.get("sysv-sem") == "foreign":
         subprocess.run(["ipcrm", "-s", number["Semaphore"]], check=True)
     if told.get("sysv-msg") == "foreign":
         subprocess.run(["ipcrm", "-q", number["Message"]], check=True)
     assert set(told) == {"sysv-shm", "sysv-sem", "sysv-msg"}, left.told
-    assert told["sysv-shm"] == "removed", left.told
+    # A segment names the process that made it: whose it was, is known where all are watched.
+    assert told["sysv-shm"] == "removed" or left.tier < 3, left.told
     assert set(told.values()) <= {"removed", "foreign"}, left.told
 
 
@@ -235,7 +238,7 @@ def need_module(*names):
 
 @test
 def tests_of_jsonschema():
-    need_module("jsonschema.tests.test_cli", "jsonschema.tests.test_validators")
+    need_module("jsonschema.tests.test_cli", "jsonschema.tests.test_validators", "pip")
     left = Left([tool.PYTHON, "-B", "-W", "ignore", "-m", "unittest", "-q",
                  "jsonschema.tests.test_cli", "jsonschema.tests.test_validators"])
     assert not left.processes and not left.files, left.told
@@ -281,8 +284,10 @@ def chromium():
                 "--dump-dom file://$PWD/page.html 2>$PWD/log",
                 files={"page.html": "<p id=a></p><script>a.textContent=6*7</script>\n"})
     assert '<p id="a">42</p>' in left.out, left.told
-    # One that is just ending has no words any more, only a name, in brackets.
-    assert all("chrom" in r["name"] for r in left.processes), left.told
+    # Of one that was ending by itself when it was found, only the name is left, in brackets.
+    assert all("chromium" in r["name"] or
+               (r["name"] == "[chrome_crashpad]" and r["attempts"] == 0)
+               for r in left.processes), left.told
 
 
 @test

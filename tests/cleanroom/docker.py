@@ -685,15 +685,11 @@ def a_container_that_ignores_TERM_does_not_hold_anybody_up():
         assert time.monotonic() - began < 60
 
 
-MANY = 100
-
-
 @test
 def many_containers_at_once():
     with Place() as place, Unchanged():
-        run = Run(place, f"for i in $(seq {MANY}); do docker create --name many$i {IMAGE} & done\n"
-                         "wait")
-        assert run.json["totals"]["container"] == {"removed": MANY}, run.json["totals"]
+        run = Run(place, f"for i in $(seq 100); do docker create --name n$i {IMAGE} & done; wait")
+        assert run.json["totals"]["container"] == {"removed": 100}, run.json["totals"]
         run.assert_gone()
 
 
@@ -908,6 +904,7 @@ def an_engine_that_is_killed_at_any_entry_of_the_ledgers_is_swept_when_it_is_bac
                 unchanged.check()
             except AssertionError as left:
                 raise AssertionError(f"{targets} at {point} of {last}") from left
+        assert killed > last // 2, (killed, last)  # a run may be faster than the one that counted
         print(f"# {killed} times the engine was killed, at {last} points")
 
 

@@ -183,6 +183,7 @@ void pnx__pool_give(pnx_pool *pool, pnx__pool_after *after, pnx__pool_entry *ent
                               memory_order_release);
         pnx__pool_hand(pool, after, head, entry);
     } else {
+        pnx__pool_nobody_holds(entry);
         /* seq_cst: as in `set`. */
         atomic_store_explicit(&entry->word, pnx__pool_with(word, PNX__POOL_IDLE),
                               memory_order_seq_cst);

@@ -80,7 +80,7 @@ typedef struct pnx__pool_entry {
     _Atomic int64_t since; /* LEASED: since then */
     _Atomic(const pnx_site *) site;
     uint64_t value[PNX_VALUE_MAX / 8];
-    _Atomic int32_t holder; /* LEASED: gettid(2) of who acquired it; 0: moved, or not yet */
+    _Atomic int32_t holder; /* LEASED: gettid(2) of who acquired it, 0: moved; IDLE: 0 */
     uint32_t index;
 
     _Alignas(PNX__CACHE_LINE) struct pnx_pool *pool;
@@ -236,6 +236,15 @@ static inline uint64_t pnx__pool_word(pnx__pool_entry *entry)
 {
     /* Acquire: pairs with the release of whoever gave the entry its state. */
     return atomic_load_explicit(&entry->word, memory_order_acquire);
+}
+
+/* Of one that is about to be idle, or that is moved. Who leases it next says so a moment after it
+ * is his: whoever had it before, and queues just then, must not count it as his own (wait.c).
+ * Relaxed: comes with the release that makes it idle; a moved one is for reports, and for who waits
+ * in this very thread. */
+static inline void pnx__pool_nobody_holds(pnx__pool_entry *entry)
+{
+    atomic_store_explicit(&entry->holder, 0, memory_order_relaxed);
 }
 
 /* ---- pool.c ---------------------------------------------------------------------------------- */

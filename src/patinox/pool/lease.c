@@ -262,14 +262,6 @@ static void returned_slow(pnx_pool *pool, uint32_t gate)
     pnx__pool_unlock(pool, &after);
 }
 
-/* Before it is anybody else's: who leases it next says so a moment after the lease is his, and this
- * thread, if it queues just then, must not count it as its own (closes_circle in wait.c).
- * Relaxed: comes with the release of the entry. */
-static void nobody_holds(pnx__pool_entry *entry)
-{
-    atomic_store_explicit(&entry->holder, 0, memory_order_relaxed);
-}
-
 /* It is leased, and was evicted, is broken, is to be reset, or was returned before. */
 static void return_slow(pnx_lease *lease, pnx__pool_entry *entry, bool broken, bool reset)
 {
@@ -278,7 +270,6 @@ static void return_slow(pnx_lease *lease, pnx__pool_entry *entry, bool broken, b
     pnx__pool_lock(pool);
     const uint64_t word = pnx__pool_word(entry);
     if ((word & ~(uint64_t)PNX__POOL_EVICT) == lease->word) { /* else: a copy was returned before */
-        nobody_holds(entry);
         if (broken) {
             pool->stats.broken++;
             pnx__pool_note(pool, &after, PNX_POOL_BROKEN, entry, NULL);
@@ -342,7 +333,7 @@ void pnx_lease_return(pnx_lease *lease)
         atomic_store_explicit(&entry->stamp,
                               atomic_fetch_add_explicit(&pool->turn, 1, memory_order_relaxed),
                               memory_order_relaxed);
-    nobody_holds(entry);
+    pnx__pool_nobody_holds(entry);
     uint64_t word = lease->word;
     /* seq_cst: the return's first half of the Dekker pair; releases what the holder did with it. */
     if (PNX_UNLIKELY(!atomic_compare_exchange_strong_explicit(
@@ -372,7 +363,7 @@ pnx_lease pnx_lease_move(pnx_lease *lease)
     pnx_lease moved = *lease;
     lease->entry = NULL;
     if (moved.entry != NULL)
-        nobody_holds(moved.entry);
+        pnx__pool_nobody_holds(moved.entry);
     return moved;
 }
 
@@ -388,10 +379,8 @@ pnx_status pnx_lease_take(pnx_lease *lease, void *ret_value, pnx_error *err)
     pnx__pool_lock(pool);
     uint64_t word = pnx__pool_word(entry);
     const bool ours = (word & ~(uint64_t)PNX__POOL_EVICT) == lease->word;
-    if (ours) {
-        nobody_holds(entry);
+    if (ours)
         pnx__pool_leave_entry(pool, entry);
-    }
     pnx__pool_unlock(pool, &after);
     lease->entry = NULL;
     if (!ours)
