@@ -397,7 +397,8 @@ PNX_MUST_CHECK PNX_API pnx_status pnx_report_write_text(const pnx_report *report
 /** One JSON object; keys in docs/leak-report.md. */
 PNX_MUST_CHECK PNX_API pnx_status pnx_report_write_json(const pnx_report *report, FILE *out,
                                                         pnx_error *err);
-/** Forgets failed resources, as seen and dealt with. Returns how many. */
+/** Forgets failed resources, as seen and dealt with. Returns how many. In an idle registry
+ *  (pnx_registry_wait_idle) that is each one that has failed. */
 PNX_API size_t pnx_registry_forget_failed(pnx_registry *registry);
 
 #ifdef __cplusplus

@@ -112,10 +112,10 @@ def limits_are_kept():
     need_root()
     with Place() as place:
         cases = [
-            ("mem=24M", "head -c 200M /dev/zero | tail -c 200M > /dev/null", 128 + 9),
+            ("mem=24M", "exec dd if=/dev/zero of=/dev/null bs=200M count=1", 128 + 9),
             ("fsize=8K", "ulimit -c 0; exec dd if=/dev/zero of=$TMPDIR/f bs=1k count=64", 128 + 25),
             ("disk=256K", "dd if=/dev/zero of=$TMPDIR/f bs=64k count=64", 1),
-            ("pids=5", "for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait", 2),
+            ("pids=5", "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait", 2),
         ]
         for limit, script, status in cases:
             run = Run(place, script, ["--limit", limit])

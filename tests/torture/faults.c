@@ -45,6 +45,7 @@ static const char *const point_names[PNX__FAULT_COUNT] = {
     [PNX__FAULT_WIPEONFORK] = "wipe on fork",
     [PNX__FAULT_ATFORK] = "atfork",
     [PNX__FAULT_SLEEP] = "sleep",
+    [PNX__FAULT_LIST] = "list",
 };
 
 static void on_alarm(int number)

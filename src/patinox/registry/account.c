@@ -162,13 +162,14 @@ void pnx_registry_counts(pnx_registry *registry, pnx_counts *ret)
 
 uint64_t pnx__outstanding(struct pnx_registry *registry)
 {
-    /* A hook is called when its resource has ended, and may queue the next one. So a hook counts,
-     * and one that began and ended while we read the account counts too: over first, begun last. */
-    const uint64_t over = atomic_load_explicit(&registry->hooks_over, memory_order_seq_cst);
+    /* A hook is called when its resource has ended, and may queue the next one; a failure is listed
+     * when it has been counted, and may be forgotten only then. So what follows an end counts, and
+     * what began and ended while we read the account counts too: over first, begun last. */
+    const uint64_t over = atomic_load_explicit(&registry->epilogues_over, memory_order_seq_cst);
     pnx_counts counts;
     pnx_registry_counts(registry, &counts);
     return counts.queued + counts.running + counts.waiting +
-           (atomic_load_explicit(&registry->hooks_begun, memory_order_seq_cst) - over);
+           (atomic_load_explicit(&registry->epilogues_begun, memory_order_seq_cst) - over);
 }
 
 static int by_name(const void *a, const void *b)

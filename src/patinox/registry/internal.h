@@ -490,8 +490,8 @@ struct pnx_registry {
     _Atomic uint32_t timer_lost; /* the timerfd was closed behind our back; told once */
     _Atomic int64_t looked;      /* when a manual registry last looked */
 
-    /* Hooks that were begun, and that are over; see pnx__outstanding. */
-    _Atomic uint64_t hooks_begun, hooks_over;
+    /* Ends that go on once they are counted, and those that are over; see pnx__outstanding. */
+    _Atomic uint64_t epilogues_begun, epilogues_over;
 
     /* Waiting for idle, for a shutdown request. */
     _Atomic uint32_t quiet_waiters; /* how many wait for idle or drain */
@@ -712,12 +712,18 @@ bool pnx__run_one(struct pnx_registry *registry, pnx__thread *thread, pnx__worke
 /* Runs a slot whose word this thread has moved to RUNNING. */
 pnx_status pnx__attempt(struct pnx_registry *registry, pnx__thread *thread, pnx__worker *worker,
                         pnx__slot *slot, uint64_t word);
-/* Before the end of a resource is counted: its hook, if it has one, is still to come. */
-static inline void pnx__hook_begin(struct pnx_registry *registry, uint64_t final)
+/* Whether something is still to come when the end of a resource is counted: the call of its hook,
+ * the list of what has failed. */
+static inline bool pnx__has_epilogue(uint64_t final)
+{
+    return (final & PNX__HOOKED) != 0 || pnx__state_of(final) >= PNX_FAILED;
+}
+/* Before the end is counted. pnx__finish ends the epilogue. */
+static inline void pnx__epilogue_begin(struct pnx_registry *registry, uint64_t final)
 {
     /* seq_cst: pairs with pnx__outstanding. */
-    if (PNX_UNLIKELY((final & PNX__HOOKED) != 0))
-        atomic_fetch_add_explicit(&registry->hooks_begun, 1, memory_order_seq_cst);
+    if (PNX_UNLIKELY(pnx__has_epilogue(final)))
+        atomic_fetch_add_explicit(&registry->epilogues_begun, 1, memory_order_seq_cst);
 }
 /* Whoever has moved the word to `final` (DONE, FAILED, ABANDONED) ties up what depends on it. */
 void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *slot,

@@ -10,12 +10,11 @@
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
-/* Counts the end of what has just been moved to `final`, and announces the hook that finish calls.
- *  */
+/* Counts the end of what has just been moved to `final`, and announces what finish still does. */
 static void count_end(struct pnx_registry *registry, pnx__thread *thread, pnx__kind *kind,
                       pnx__count count, uint64_t final)
 {
-    pnx__hook_begin(registry, final);
+    pnx__epilogue_begin(registry, final);
     pnx__account(thread, kind, count);
 }
 
@@ -26,6 +25,8 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
     bool more = false;
     if ((final & PNX__TIMER) != 0)
         pnx__timer_cancel(registry, slot);
+    if (state != PNX_DONE)
+        (void)pnx__fails(PNX__FAULT_LIST); /* for tests: counted, and not listed yet */
     pthread_mutex_lock(&registry->dispatch);
     /* Under the lock, under which the flag was set together with the hook. */
     pnx__hook *hook = (final & PNX__HOOKED) != 0 ? slot->hook : NULL;
@@ -52,9 +53,12 @@ void pnx__finish(struct pnx_registry *registry, pnx__thread *thread, pnx__slot *
         (void)pnx__kept_trim(registry, thread, registry->config.failures_kept);
     else if (pnx__generation_of(pnx__freed(final)) != 0)
         pnx__slot_give(registry, thread, slot);
-    if (hook != NULL) {
+    if (hook != NULL)
         hook->ended(hook, about->id, about->kind->kind, about->site, status);
-        atomic_fetch_add_explicit(&registry->hooks_over, 1, memory_order_seq_cst);
+    if (PNX_UNLIKELY(pnx__has_epilogue(final))) {
+        /* seq_cst: pairs with pnx__outstanding. */
+        atomic_fetch_add_explicit(&registry->epilogues_over, 1, memory_order_seq_cst);
+        pnx__quiet_check(registry);
     }
     if (more)
         pnx__notify(registry);

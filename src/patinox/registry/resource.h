@@ -124,7 +124,7 @@ static inline bool pnx__take(struct pnx_registry *registry, pnx__slot *slot, uin
                                                          : pnx__with_state(word, PNX_DONE);
     } while (!atomic_compare_exchange_weak_explicit(&slot->word, &word, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
-    pnx__hook_begin(registry, next);
+    pnx__epilogue_begin(registry, next);
     pnx__account(thread, pnx__kind_of(slot), PNX__N_TAKEN);
     if (PNX_UNLIKELY((word & PNX__LOOSE_ENDS) != 0)) {
         const pnx__about about = pnx__about_slot(registry, slot, next);
