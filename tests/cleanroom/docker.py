@@ -106,6 +106,12 @@ def engine_pid():
         return int(file.read())
 
 
+def engine_log():
+    """Its last lines, for who reads of a failure."""
+    with open(f"{PLACE}/docker.log", errors="replace") as log:
+        return "".join(log.readlines()[-30:])
+
+
 def need_engine():
     if "PNX_TEST_NO_ENGINE" in os.environ:
         raise Skip("no engine: " + os.environ["PNX_TEST_NO_ENGINE"])
@@ -247,7 +253,8 @@ def settled(process, session):
     try:
         wait_until(is_over, f"the end of session {session}", 100)
     except AssertionError:
-        raise AssertionError(f"{session} is not over: {processes_of(session)} {said}") from None
+        raise AssertionError(f"{session} is not over: {processes_of(session)} {said}"
+                             f"{engine_log()}") from None
     return times
 
 

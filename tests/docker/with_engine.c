@@ -13,7 +13,8 @@
  *   PNX_TEST_ENGINE      the directory: docker.pid, docker.log; rootfs, and certificates in tls
  *   PNX_TEST_CGROUP      the cgroup below which containers are
  *   PNX_TEST_NO_ENGINE   instead of all these: why there is none
- * There is one image, pnx-test:1: busybox. When the engine is killed, it is started anew.
+ * There is one image, pnx-test:1: busybox. When the engine is killed, it is started anew, and if it
+ * cannot start because of what it was killed in, without that.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -320,6 +321,15 @@ static void end_all(void)
     remove_cgroups();
 }
 
+/* Killed while it makes a network, dockerd 20.10 has written one without an address, and from then on
+ * panics (status 2 of a Go program) whenever it starts: https://github.com/moby/moby/issues/45057.
+ * Only to delete its database of networks helps, and so that is done. */
+static void forget_half_made_network(int status)
+{
+    if (!podman && WIFEXITED(status) && WEXITSTATUS(status) == 2)
+        (void)unlink("data/network/files/local-kv.db");
+}
+
 /* Reaps whatever ends; true: the program has, and with which status. */
 static bool reap(int *ret_status)
 {
@@ -330,6 +340,7 @@ static bool reap(int *ret_status)
             *ret_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
             over = true;
         } else if (pid == engine && !over) {
+            forget_half_made_network(status);
             start_engine();
         }
     }

@@ -22,6 +22,7 @@ struct script {
     _Atomic uint32_t let_go; /* futex */
     _Atomic uint32_t begun;  /* futex */
     _Atomic unsigned ended;
+    _Atomic bool gone; /* see is_gone */
     char name[16];
     char reason[80];
     bool stubborn; /* does not end when it is canceled, but when it is let go */
@@ -41,6 +42,23 @@ static inline void set_word(_Atomic uint32_t *word)
     pnx__futex_wake(word, UINT_MAX);
 }
 
+/* The last that a thread does: it takes its time, so that only who joins it is sure to see it. */
+static inline void leave(void *argument)
+{
+    struct script *script = argument;
+    for (unsigned i = 0; i < 100; i++) {
+        sched_yield();
+    }
+    atomic_store(&script->gone, true);
+}
+
+static pthread_key_t leaving_key;
+
+static inline void make_leaving(void)
+{
+    (void)pthread_key_create(&leaving_key, leave);
+}
+
 static inline pnx_status follow(pnx_task *self, void *argument)
 {
     struct script *script = argument;
@@ -50,6 +68,9 @@ static inline pnx_status follow(pnx_task *self, void *argument)
     for (int i = 1; i < NSIG; i++) {
         script->blocked[i] = sigismember(&blocked, i) == 1;
     }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, make_leaving);
+    (void)pthread_setspecific(leaving_key, script);
     script->thread = (pid_t)syscall(SYS_gettid);
     set_word(&script->begun);
     if (script->stubborn) {
@@ -75,15 +96,16 @@ static inline pnx_task *start(pnx_scope *scope, const pnx_task_config *config,
     return task;
 }
 
-/* Is the thread gone? Only when it was joined can that be known at once. */
+/* Has the thread ended? Only when it was joined can that be known at once. */
 static inline bool is_gone(const struct script *script)
 {
-    return syscall(SYS_tgkill, getpid(), script->thread, 0) != 0;
+    return atomic_load(&script->gone);
 }
 
+/* For the kernel, too: it knows one for a moment longer than who joins it. */
 static inline void wait_until_gone(const struct script *script)
 {
-    while (!is_gone(script)) {
+    while (syscall(SYS_tgkill, getpid(), script->thread, 0) == 0) {
         sched_yield();
     }
 }

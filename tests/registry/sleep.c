@@ -88,11 +88,37 @@ static void a_shutdown_right_before_ends_it(void **state)
     atomic_store(&pnx__fault_hook, NULL);
 }
 
+/* Longer than a shutdown waits for threads that have nothing left to do, were its time over. */
+static bool be_slow(enum pnx__fault point)
+{
+    if (point != PNX__FAULT_SLEEP) /* the clock asks, too */
+        return false;
+    const pnx_time end = pnx_monotonic_now() + PNX_MS(150);
+    while (pnx_monotonic_now() < end)
+        sched_yield();
+    return false;
+}
+
+/* On a busy machine any thread may come late. */
+static void a_shutdown_waits_for_a_slow_worker(void **state)
+{
+    atomic_store(&pnx__fault_hook, be_slow);
+    pnx_registry *registry = with_workers(1);
+    drop_one(registry);
+    pnx_report report = {0};
+    assert_ok(pnx_registry_shutdown(registry, NULL, &report, NULL));
+    assert_int_equal(report.threads_left, 0);
+    pnx_report_done(&report);
+    assert_ok(pnx_registry_destroy(registry, NULL));
+    atomic_store(&pnx__fault_hook, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_comes_right_before_is_found),
         cmocka_unit_test(a_shutdown_right_before_ends_it),
+        cmocka_unit_test(a_shutdown_waits_for_a_slow_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

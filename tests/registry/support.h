@@ -83,6 +83,14 @@ static inline pnx_counts counts(pnx_registry *registry)
     return now;
 }
 
+static inline pnx_stats stats_of(pnx_registry *registry)
+{
+    pnx_stats stats = {0};
+    assert_ok(pnx_registry_stats(registry, &stats, NULL));
+    pnx_stats_done(&stats);
+    return stats;
+}
+
 /* No gauge seems to hold less than nothing, and the equation holds. */
 static inline bool balances(const pnx_counts *counts)
 {
@@ -98,16 +106,29 @@ static inline void assert_balanced(pnx_registry *registry)
     assert_true(balances(&now));
 }
 
+/* Waits until `condition` holds, by looking again whenever something else could run. */
+#define wait_until(condition)                                                                      \
+    do {                                                                                           \
+        const pnx_time until_ = patience();                                                        \
+        while (!(condition)) {                                                                     \
+            if (pnx_monotonic_now() > until_)                                                      \
+                fail_msg("never came true: %s", #condition);                                       \
+            sched_yield();                                                                         \
+        }                                                                                          \
+    } while (0)
+
 static inline void assert_idle(pnx_registry *registry)
 {
     assert_int_equal(pnx_registry_wait_idle(registry, patience()), PNX_OK);
     assert_balanced(registry);
 }
 
-/* Shuts down and destroys; nothing may be left. */
+/* Shuts down and destroys; nothing may be left. A release that hung has been let go by now, but its
+ * worker may still be on its way back. */
 static inline void finish(pnx_registry *registry)
 {
     pnx_error err = {0};
+    wait_until(stats_of(registry).workers_hung == 0);
     pnx_report report = {0};
     if (pnx_registry_shutdown(registry, NULL, &report, &err) != PNX_OK)
         fail_msg("shutdown: %s", err.message);
@@ -197,16 +218,5 @@ static inline void run_for(struct fixture *f, pnx_duration span)
     assert_string_equal(pnx_test_monitor_text((f)->monitor, 0), (expected))
 
 #define with_fixture(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
-/* Waits until `condition` holds, by looking again whenever something else could run. */
-#define wait_until(condition)                                                                      \
-    do {                                                                                           \
-        const pnx_time until_ = patience();                                                        \
-        while (!(condition)) {                                                                     \
-            if (pnx_monotonic_now() > until_)                                                      \
-                fail_msg("never came true: %s", #condition);                                       \
-            sched_yield();                                                                         \
-        }                                                                                          \
-    } while (0)
 
 #endif

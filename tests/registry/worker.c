@@ -10,14 +10,6 @@ PNX_KIND(backed, pnx_test_resource *, pnx_test_release, .timeout = PNX_FOREVER, 
          .retry_delay = PNX_MS(1), .fallback = pnx_test_fallback);
 PNX_KIND(quick, pnx_test_resource *, pnx_test_release, .flags = PNX_QUICK);
 
-static pnx_stats stats_of(pnx_registry *registry)
-{
-    pnx_stats stats = {0};
-    assert_ok(pnx_registry_stats(registry, &stats, NULL));
-    pnx_stats_done(&stats);
-    return stats;
-}
-
 /* Teaches workers to take many at a time. */
 static void warm_up(pnx_registry *registry)
 {

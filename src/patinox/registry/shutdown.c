@@ -20,7 +20,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* What shutdown itself may take beyond its deadlines, for workers to notice and end. */
+/* What shutdown itself may take beyond its deadlines, for workers to notice and end. Before them they
+ * have all the time that is left: on a busy machine a thread may not run for that long. */
 #define WORKERS_END PNX_MS(100)
 
 typedef bool (*slot_fn)(struct pnx_registry *registry, pnx__slot *slot, uint64_t word);
@@ -186,7 +187,8 @@ static void shut_down(struct pnx_registry *registry, const pnx_shutdown_options 
         abandon(registry, give_up);
     /* The timekeeper before the workers: what it queues it leaves to them. */
     pnx__timekeeper_end(registry);
-    pnx__workers_stop(registry, pnx_time_after(pnx__precise(registry), WORKERS_END));
+    const pnx_time soon = pnx_time_after(pnx__precise(registry), WORKERS_END);
+    pnx__workers_stop(registry, soon > hard ? soon : hard);
     /* If all had been given back, but then a guard was dropped so late that a worker took it along
      * which does not come back: only that. What runs inline in other threads meanwhile is theirs.
      *  */
