@@ -321,9 +321,9 @@ static void end_all(void)
     remove_cgroups();
 }
 
-/* Killed while it makes a network, dockerd 20.10 has written one without an address, and from then on
- * panics (status 2 of a Go program) whenever it starts: https://github.com/moby/moby/issues/45057.
- * Only to delete its database of networks helps, and so that is done. */
+/* Killed while it makes a network, dockerd 20.10 has written one without an address, and from then
+ * on panics (status 2 of a Go program) whenever it starts, until its database of networks is
+ * deleted: https://github.com/moby/moby/issues/45057. */
 static void forget_half_made_network(int status)
 {
     if (!podman && WIFEXITED(status) && WEXITSTATUS(status) == 2)

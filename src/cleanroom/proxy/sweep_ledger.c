@@ -3,7 +3,7 @@
  * What only the ledger of the proxy knows to be the session's, for it has no label of it, or is of
  * a sort that is not swept: things that came with labels of a session within this one, anonymous
  * volumes whose container was removed without them, pods. They are known by an id that the engine
- * itself made up, and by their mark.
+ * itself made up, and by their mark. And what it cannot prove, but has to tell.
  */
 #include "proxy/record.h"
 #include "proxy/sweep.h"
@@ -53,7 +53,7 @@ static void tell(struct look *look, pnx_object_type type, const char *id, const 
         .type = type, .id = id, .name = id, .detail = detail, .outcome = *outcome};
     if (look->how->visit)
         look->how->visit(&row, look->how->context);
-    if (!outcome->verified && outcome->fate != PNX_FATE_KEPT)
+    if (!outcome->verified && outcome->fate != PNX_FATE_KEPT && outcome->fate != PNX_FATE_FOREIGN)
         look->status = PNX_EFAILED;
 }
 
@@ -167,6 +167,26 @@ static void take_pod(struct look *look, const struct pnx__ledger_resource *resou
     tell(look, PNX_CONTAINER, id, "pod", &outcome);
 }
 
+/* ---- creations without an answer ------------------------------------------------------------- */
+
+/* An engine that is killed while it makes a volume may have made it, but not its labels: dockerd
+ * writes them last. By its name alone it could be anybody's. */
+static void look_at_unanswered(struct look *look, const struct pnx__ledger_resource *resource)
+{
+    static const pnx_outcome outcome = {.fate = PNX_FATE_FOREIGN};
+    const size_t mark = PNX_ID_TEXT_SIZE - 1;
+    json_t *about = NULL;
+    if (!resource->name || strlen(resource->name) <= mark + 1)
+        return;
+    const char *name = resource->name + mark + 1;
+    if (pnx_engine_inspect(look->engine, PNX_VOLUME, name, look->call, &about, NULL) != PNX_OK)
+        return;
+    if (json_object_size(pnx__docker_labels_of(PNX_VOLUME, about)) == 0)
+        tell(look, PNX_VOLUME, name, "its creation was not answered, and it has no label",
+             &outcome);
+    json_decref(about);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 static void look_at(struct look *look, const struct pnx__ledger_resource *resource,
@@ -218,9 +238,12 @@ pnx_status pnx__sweep_ledger(pnx_engine *engine, const char *path, const pnx_swe
         for (size_t i = 0; i < view->resource_count; i++) {
             const struct pnx__ledger_resource *resource = &view->resources[i];
             pnx_object_type own;
-            if (resource->state == PNX__LEDGER_IS_BOUND && resource->identity &&
-                type_of(resource->kind, &own) && own == (pnx_object_type)type)
+            if (!type_of(resource->kind, &own) || own != (pnx_object_type)type)
+                continue;
+            if (resource->state == PNX__LEDGER_IS_BOUND && resource->identity)
                 look_at(&look, resource, own);
+            else if (resource->state == PNX__LEDGER_INTENDED && own == PNX_VOLUME)
+                look_at_unanswered(&look, resource);
         }
     }
     pnx__ledger_view_free(view);

@@ -20,8 +20,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* What shutdown itself may take beyond its deadlines, for workers to notice and end. Before them they
- * have all the time that is left: on a busy machine a thread may not run for that long. */
+/* What shutdown itself may take beyond its deadlines, for workers to notice and end. Before them
+ * they have all the time that is left: on a busy machine a thread may not run for that long. */
 #define WORKERS_END PNX_MS(100)
 
 typedef bool (*slot_fn)(struct pnx_registry *registry, pnx__slot *slot, uint64_t word);
