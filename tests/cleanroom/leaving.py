@@ -136,6 +136,15 @@ def alive(tag):
     return found
 
 
+def group_lives(group):
+    """Whether there is anybody in it."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def kill_group(group):
     """At one instant: who forks all the time is gone before it can be killed one by one."""
     try:
