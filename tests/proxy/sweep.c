@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of src/cleanroom/proxy/sweep_ledger.c: what nothing but the ledger knows, and cannot prove. */
+/* Tests of src/cleanroom/proxy/sweep_ledger.c: what only the ledger knows, and cannot prove. */
 #include "support.h"
 
 #include "../docker/fake.h"
