@@ -152,12 +152,12 @@ static const char *in(const char *before, const char *name, char text[128])
 
 static void run_podman(void)
 {
-    char host[128], data[128], exec[128], tmp[128];
-    run_as((const char *const[]){"podman", "--root", in("", "data", data), "--runroot",
-                                 in("", "exec", exec), "--tmpdir", in("", "libpod", tmp),
-                                 "--cgroup-manager=cgroupfs", "--events-backend=file",
-                                 "--storage-driver=overlay", "system", "service", "--time=0",
-                                 in("unix://", "docker.sock", host), NULL});
+    char host[128], data[128], exec[128], tmp[128], networks[128];
+    run_as((const char *const[]){
+        "podman", "--root", in("", "data", data), "--runroot", in("", "exec", exec), "--tmpdir",
+        in("", "libpod", tmp), "--network-config-dir", in("", "networks", networks),
+        "--cgroup-manager=cgroupfs", "--events-backend=file", "--storage-driver=overlay", "system",
+        "service", "--time=0", in("unix://", "docker.sock", host), NULL});
 }
 
 static void run_dockerd(void)
@@ -243,13 +243,16 @@ static bool bring_up_loopback(void)
 
 static bool set_up_place(void)
 {
-    /* /run and /etc/docker are where engines leave things, wherever else they are told to. */
+    /* Where engines leave things, wherever else they are told to. */
+    static const char *const shared[] = {"/etc/docker", "/var/lib/cni"};
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("proc", "/proc", "proc", 0, NULL) != 0 ||
         mount("engine", directory, "tmpfs", 0, "mode=0755") != 0 ||
-        mount("run", "/run", "tmpfs", 0, "mode=0755") != 0 ||
-        (access("/etc/docker", F_OK) == 0 && mount("etc", "/etc/docker", "tmpfs", 0, NULL) != 0))
+        mount("run", "/run", "tmpfs", 0, "mode=0755") != 0)
         return because("no mounts of our own: %s", strerror(errno));
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        if (access(shared[i], F_OK) == 0 && mount("shared", shared[i], "tmpfs", 0, NULL) != 0)
+            return because("no %s of our own: %s", shared[i], strerror(errno));
     if (chdir(directory) != 0 || !bring_up_loopback())
         return because("no place of our own: %s", strerror(errno));
     setenv("PNX_TEST_ENGINE", directory, 1);
