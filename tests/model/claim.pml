@@ -10,7 +10,7 @@
  *
  *     generation  goes up when the slot is recycled: stale ids, attempts and batches see that
  *     attempt     1 for the first run; the fallback is an attempt, too
- *     state       see internal.h
+ *     state       see state.h
  *     MOVED       QUEUED: it was rescued. Who picked it before that sees that it is gone; who picks
  *                 it now picks nothing else, so that it need not be rescued again
  *     WAITED      somebody waits for the end

@@ -2,7 +2,7 @@
 /*
  * What becomes of a resource: done, retried, fallen back, late, failed, abandoned.
  *
- * Every step is one compare and swap on the state word (table in internal.h). The attempt number in
+ * Every step is one compare and swap on the state word (table in state.h). The attempt number in
  * the word settles late against on time: an attempt that finds its number gone, or its state moved
  * on, was declared late, and only reports.
  */
