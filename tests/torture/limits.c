@@ -8,6 +8,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
@@ -118,6 +119,17 @@ static size_t address_space(void)
     return strtoul(line, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Until then they still map what a thread needs, and unmap what it does not. */
+static void wait_until_workers_sleep(pnx_registry *registry, uint64_t count)
+{
+    pnx_stats stats = {0};
+    do {
+        sched_yield();
+        child_check(pnx_registry_stats(registry, &stats, NULL) == PNX_OK);
+        pnx_stats_done(&stats);
+    } while (stats.workers_idle < count);
+}
+
 static int no_memory(void)
 {
     enum { MOST = 400000 };
@@ -127,6 +139,7 @@ static int no_memory(void)
     child_check(pnx_registry_create(&(pnx_config){.workers = 2}, &registry, &err) == PNX_OK);
     static thing_guard guards[MOST];
     child_check(getrlimit(RLIMIT_AS, &before) == 0);
+    wait_until_workers_sleep(registry, 2);
     const struct rlimit little = {.rlim_cur = address_space() + (8 << 20),
                                   .rlim_max = before.rlim_max};
     child_check(setrlimit(RLIMIT_AS, &little) == 0);

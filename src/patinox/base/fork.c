@@ -103,7 +103,7 @@ static bool wipe_on_fork(void *page, size_t size)
 static bool init_page(void)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    _Atomic uint32_t *word = pnx__map(size);
+    _Atomic uint32_t *word = pnx__map_bare(size);
     if (!word) {
         return false;
     }
@@ -114,7 +114,7 @@ static bool init_page(void)
             return true;
         }
     }
-    pnx__unmap(word, size);
+    pnx__unmap_bare(word, size);
     return wiped;
 }
 

@@ -47,6 +47,32 @@ void pnx__free(void *memory)
     free(memory);
     errno = saved;
 }
+
+void *pnx__map_bare(size_t size)
+{
+    if (pnx__fails(PNX__FAULT_MAP)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+void pnx__unmap_bare(void *memory, size_t size)
+{
+    if (!memory) {
+        return;
+    }
+    int saved = errno;
+    /* Fails only when it would split a mapping at the limit of mappings: then the addresses are
+     * lost, but not the memory. */
+    if (munmap(memory, size) != 0) {
+        (void)madvise(memory, size, MADV_DONTNEED);
+    }
+    errno = saved;
+}
+
 /*
  * LeakSanitizer does not look into mappings: without these, a program under it that keeps a
  * registry until it exits (every one that uses the default registry) is told that what the registry
@@ -57,16 +83,8 @@ __attribute__((weak)) void __lsan_unregister_root_region(const void *memory, siz
 
 void *pnx__map(size_t size)
 {
-    if (pnx__fails(PNX__FAULT_MAP)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
-        return NULL;
-    }
-    if (__lsan_register_root_region) {
+    void *memory = pnx__map_bare(size);
+    if (memory && __lsan_register_root_region) {
         __lsan_register_root_region(memory, size);
     }
     return memory;
@@ -74,19 +92,12 @@ void *pnx__map(size_t size)
 
 void pnx__unmap(void *memory, size_t size)
 {
-    if (!memory) {
-        return;
-    }
     int saved = errno;
-    if (__lsan_unregister_root_region) {
+    if (memory && __lsan_unregister_root_region) {
         __lsan_unregister_root_region(memory, size);
     }
-    /* Fails only when it would split a mapping at the limit of mappings: then the addresses are
-     * lost, but not the memory. */
-    if (munmap(memory, size) != 0) {
-        (void)madvise(memory, size, MADV_DONTNEED);
-    }
     errno = saved;
+    pnx__unmap_bare(memory, size);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */

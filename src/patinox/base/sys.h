@@ -72,6 +72,10 @@ void pnx__free(void *memory);
 PNX_MUST_CHECK void *pnx__map(size_t size);
 /** Gives back what pnx__map gave for the same `size`. `memory` may be NULL. Keeps errno. */
 void pnx__unmap(void *memory, size_t size);
+/** The same for what holds no pointers: LeakSanitizer need not know, whose lock is not made for
+ *  forks. */
+PNX_MUST_CHECK void *pnx__map_bare(size_t size);
+void pnx__unmap_bare(void *memory, size_t size);
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
