@@ -640,7 +640,7 @@ static void an_answer_alone_is_no_proof(void **state)
     pnx_error err = {0};
     pnx_outcome outcome = {0};
     struct container container = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    pnx_call call = pnx_call_within(PNX_MS(200));
+    pnx_call call = pnx_call_within(PNX_S(1));
     pnx_engine *opened = open_fake(serve_stubborn, &container);
     pnx_object *object = new_container(opened);
     assert_ok(pnx_object_create(object, NULL, &err), &err);

@@ -270,6 +270,8 @@ static pnx_status remove_known(pnx_object *object, const struct pnx__limit *limi
 {
     unsigned failures = 0;
     pnx_duration pause = PAUSE_MIN;
+    pnx_status before = PNX_OK;
+    pnx_error said = {0};
     object->outcome->fate = PNX_FATE_HELD;
     for (;;) {
         pnx_error_clear(err);
@@ -279,10 +281,16 @@ static pnx_status remove_known(pnx_object *object, const struct pnx__limit *limi
             is_gone(object, by_us ? PNX_FATE_REMOVED : PNX_FATE_ALREADY_GONE);
             return PNX_OK;
         }
+        /* When time is over, what was in the way says more than that. */
+        if (status == PNX_ETIMEOUT && before != PNX_OK) {
+            *err = said;
+            return before;
+        }
+        before = status;
+        said = *err;
         bool waited_enough = status == PNX_EBUSY && pnx_monotonic_now() >= busy_until;
         if (waited_enough || !tries_again(object, status, &failures))
             return status;
-        /* When time is over, what was in the way says more than that. */
         pnx_status paused = pnx__docker_pause(pause, limit, NULL);
         if (paused != PNX_OK)
             return paused == PNX_ECANCELED ? pnx_wrap(err, paused, "the removal was canceled")
