@@ -90,8 +90,8 @@ static bool keeps_loop_alive(const pnx_uv *uv)
 /* What the next turn depends on. */
 static void arrange(pnx_uv *uv)
 {
-    const pnx_time now = pnx_registry_now(uv->registry);
     pnx_time due = pnx_registry_next_due(uv->registry);
+    const pnx_time now = pnx_registry_now(uv->registry); /* after it: what is due now is due then */
     if (uv->state == PNX__UV_DRAINING && uv->grace_over < due)
         due = uv->grace_over;
     if (due <= now) {

@@ -140,6 +140,22 @@ static void a_backlog_leaves_the_others_their_turns(void **state)
     (void)uv_run(&loop, UV_RUN_NOWAIT);
 }
 
+static void what_is_left_of_a_backlog_comes_in_the_next_turn(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        pnx_auto(slow) guard = pnx_reserve(slow, registry, NULL);
+        assert_true(pnx_arm(&guard, 100));
+    }
+    turns = 0;
+    for (; released < 200; turns++) {
+        struct pollfd fd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, 0), 1); /* and not after a timer's millisecond */
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert_true(turns > 1);
+}
+
 /* ---- timers ---------------------------------------------------------------------------------- */
 
 static void expiry_fires_on_the_loop(void **state)
@@ -442,6 +458,7 @@ int main(void)
         TEST(close_on_the_loop_thread_runs_it_there),
         TEST(close_on_another_thread_waits_for_the_loop),
         TEST(a_backlog_leaves_the_others_their_turns),
+        TEST(what_is_left_of_a_backlog_comes_in_the_next_turn),
         TEST(expiry_fires_on_the_loop),
         TEST(a_nearer_timer_moves_the_loops),
         TEST(a_retry_keeps_the_loop_alive),

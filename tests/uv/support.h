@@ -19,7 +19,8 @@ static uv_loop_t loop;
 static pnx_uv *uv;
 static pnx_registry *registry;
 static pthread_t loop_thread;
-static uv_async_t keeper; /* of the test's own, as programs have whose other threads drop */
+static uv_async_t keeper;   /* of the test's own, as programs have whose other threads drop */
+static uv_prepare_t looker; /* see turn_until */
 
 static _Atomic unsigned released, on_loop_thread;
 static pnx_report last_report; /* without its survivors */
@@ -69,6 +70,7 @@ static void on_closed(const pnx_report *report, pnx_status status, void *context
     last_status = status;
     closed_calls++;
     uv_close((uv_handle_t *)&keeper, NULL);
+    uv_close((uv_handle_t *)&looker, NULL);
 }
 
 static inline void open_with(const pnx_config *config)
@@ -80,6 +82,7 @@ static inline void open_with(const pnx_config *config)
     assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(uv_async_init(&loop, &keeper, NULL), 0);
     uv_unref((uv_handle_t *)&keeper);
+    assert_int_equal(uv_prepare_init(&loop, &looker), 0);
     if (pnx_uv_create(&loop, config, &uv, &err) != PNX_OK)
         fail_msg("%s", err.message);
     registry = pnx_uv_registry(uv);
@@ -110,12 +113,33 @@ static inline int tear_down(void **state)
     return 0;
 }
 
+struct awaited {
+    _Atomic unsigned *counter;
+    unsigned wanted;
+};
+
+static inline bool is_there(const struct awaited *awaited)
+{
+    return atomic_load(awaited->counter) >= awaited->wanted;
+}
+
+/* Timers come before the loop sleeps: with what they have done there may be nothing to wait for. */
+static void look(uv_prepare_t *prepare)
+{
+    if (is_there(prepare->data))
+        uv_stop(&loop);
+}
+
 /* Turns the loop until `*counter` is `wanted`, however long that takes. */
 static inline void turn_until(_Atomic unsigned *counter, unsigned wanted)
 {
+    struct awaited awaited = {counter, wanted};
+    looker.data = &awaited;
     uv_ref((uv_handle_t *)&keeper);
-    while (atomic_load(counter) < wanted)
+    assert_int_equal(uv_prepare_start(&looker, look), 0);
+    while (!is_there(&awaited))
         (void)uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(uv_prepare_stop(&looker), 0);
     uv_unref((uv_handle_t *)&keeper);
 }
 
