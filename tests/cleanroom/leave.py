@@ -10,6 +10,7 @@ leave.py daemon KIND NAME     leaves a daemon that holds a socket, or an open fi
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -104,8 +105,12 @@ def make_mount(path):
 
 
 def make_loop(path):
+    """Alone: of two that are given the same free device the loser writes last, and so nothing proves
+    any more whose it is. tests/cleanroom/loop.c waits here, too."""
     run("truncate", "-s", "1M", path)
-    run("losetup", "-f", path)
+    with open("/dev/loop-control") as control:
+        fcntl.flock(control, fcntl.LOCK_EX)
+        run("losetup", "-f", path)
 
 
 def make_netns(name):
