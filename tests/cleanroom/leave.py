@@ -71,7 +71,9 @@ def make_semaphore(name):
 
 
 def make_mqueue(name):
-    check(libc.mq_open(b"/" + name.encode(), CREATE, 0o600, None))
+    """A small one: how many bytes a user may have in all queues is limited."""
+    attributes = (ctypes.c_long * 8)(0, 1, 1)
+    check(libc.mq_open(b"/" + name.encode(), CREATE, 0o600, attributes))
 
 
 def make_sysv_shm(name):

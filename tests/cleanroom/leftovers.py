@@ -83,7 +83,11 @@ class Neighbours:
         self.whose = ["a", "b", "c"]
 
     def __enter__(self):
-        outside("make", *pairs_of(self.kinds, "b"), user=self.user)
+        try:
+            outside("make", *pairs_of(self.kinds, "b"), user=self.user)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def come(self):
