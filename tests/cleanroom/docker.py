@@ -781,6 +781,9 @@ def after_a_reboot_containers_are_found():
         wait_until(lambda: nobody_cleans(session), "those that were killed to let go")
         assert settled(process, session) == 1
         assert "/old" not in [c["Names"][0] for c in labelled("container")]
+        # With a machine that really went, its cgroup would have gone.
+        for path in glob.glob(f"/sys/fs/cgroup/**/cleanroom-{session}", recursive=True):
+            os.rmdir(path)
 
 
 class SlowToMake:
