@@ -46,6 +46,7 @@ static const char *const point_names[PNX__FAULT_COUNT] = {
     [PNX__FAULT_ATFORK] = "atfork",
     [PNX__FAULT_SLEEP] = "sleep",
     [PNX__FAULT_LIST] = "list",
+    [PNX__FAULT_TELL] = "tell",
 };
 
 static void on_alarm(int number)

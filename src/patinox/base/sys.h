@@ -39,6 +39,7 @@ enum pnx__fault {
     PNX__FAULT_ATFORK,      /**< fork.c: pthread_atfork has no memory */
     PNX__FAULT_SLEEP,       /**< no call: a worker is about to say that it sleeps; see notify.c */
     PNX__FAULT_LIST,        /**< no call: a failure is about to be listed; see outcome.c */
+    PNX__FAULT_TELL,        /**< no call: an end is counted, and about to be told; see outcome.c */
     PNX__FAULT_COUNT
 };
 

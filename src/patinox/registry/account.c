@@ -162,8 +162,8 @@ void pnx_registry_counts(pnx_registry *registry, pnx_counts *ret)
 
 uint64_t pnx__outstanding(struct pnx_registry *registry)
 {
-    /* A hook is called when its resource has ended, and may queue the next one; a failure is listed
-     * when it has been counted, and may be forgotten only then. So what follows an end counts, and
+    /* What follows when an end has been counted: a hook is called, and may queue the next one; a
+     * failure is listed, and may be forgotten only then; monitors are told. All that counts, and
      * what began and ended while we read the account counts too: over first, begun last. */
     const uint64_t over = atomic_load_explicit(&registry->epilogues_over, memory_order_seq_cst);
     pnx_counts counts;

@@ -82,18 +82,33 @@ static pnx_duration backoff(struct pnx_registry *registry, const pnx__kind *kind
     return delay;
 }
 
-static void tell_end(struct pnx_registry *registry, pnx_event_type type, const pnx__about *about,
-                     pnx_status status, pnx_duration ran)
+/* Before an end is counted: whether it is to be told. Until it is, nobody is idle. */
+static bool begin_telling(struct pnx_registry *registry)
 {
-    if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
-        pnx__tell_slow(registry, type, about, status, 0, -1, ran);
+    const bool told = pnx__hub_active(registry->hub);
+    /* seq_cst: pairs with pnx__outstanding. */
+    if (PNX_UNLIKELY(told))
+        atomic_fetch_add_explicit(&registry->epilogues_begun, 1, memory_order_seq_cst);
+    return told;
+}
+
+static void tell_end(struct pnx_registry *registry, bool told, pnx_event_type type,
+                     const pnx__about *about, pnx_status status, pnx_duration ran)
+{
+    if (PNX_LIKELY(!told))
+        return;
+    (void)pnx__fails(PNX__FAULT_TELL); /* for tests: counted, and not told yet */
+    pnx__tell_slow(registry, type, about, status, 0, -1, ran);
+    /* seq_cst: pairs with pnx__outstanding. */
+    atomic_fetch_add_explicit(&registry->epilogues_over, 1, memory_order_seq_cst);
 }
 
 /* Once the word has moved on, so that it is surely late, and before what follows from it. */
 static void tell_late(struct pnx_registry *registry, pnx__thread *thread, const pnx__about *about)
 {
     pnx__account(thread, about->kind, PNX__N_TIMED_OUT);
-    tell_end(registry, PNX_EVENT_TIMED_OUT, about, PNX_ETIMEOUT, -1);
+    if (PNX_UNLIKELY(pnx__hub_active(registry->hub)))
+        pnx__tell_slow(registry, PNX_EVENT_TIMED_OUT, about, PNX_ETIMEOUT, 0, -1, -1);
 }
 
 /* Only whoever has moved the word on may: the field may else be another resource's by now. */
@@ -236,9 +251,10 @@ static void late(struct pnx_registry *registry, pnx__thread *thread, const pnx__
             pthread_mutex_lock(&registry->dispatch);
             if (atomic_compare_exchange_strong_explicit(
                     &slot->word, &word, next, memory_order_acq_rel, memory_order_acquire)) {
+                const bool told = begin_telling(registry);
                 count_end(registry, thread, about->kind, PNX__N_DONE_WAITING, next);
                 pthread_mutex_unlock(&registry->dispatch);
-                tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
+                tell_end(registry, told, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
                 pnx__finish(registry, thread, slot, about, next, PNX_OK);
                 return;
             }
@@ -338,8 +354,9 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
                 if (!atomic_compare_exchange_weak_explicit(
                         &slot->word, &word, freed, memory_order_acq_rel, memory_order_acquire))
                     continue;
+                const bool told = begin_telling(registry);
                 pnx__account(thread, kind, PNX__N_DONE);
-                tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
+                tell_end(registry, told, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
                 if (PNX_LIKELY(pnx__generation_of(freed) != 0))
                     pnx__slot_give(registry, thread, slot);
                 return true;
@@ -348,8 +365,9 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
             if (!atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
                                                        memory_order_acq_rel, memory_order_acquire))
                 continue;
+            const bool told = begin_telling(registry);
             count_end(registry, thread, kind, PNX__N_DONE, final);
-            tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
+            tell_end(registry, told, PNX_EVENT_COMPLETED, about, PNX_OK, ran);
             pnx__finish(registry, thread, slot, about, final, PNX_OK);
             return true;
         }
@@ -370,8 +388,9 @@ static bool outcome_in_time(struct pnx_registry *registry, pnx__thread *thread,
             if (atomic_compare_exchange_weak_explicit(&slot->word, &word, final,
                                                       memory_order_acq_rel, memory_order_acquire)) {
                 note_status(slot, status);
+                const bool told = begin_telling(registry);
                 count_end(registry, thread, kind, PNX__N_FAILED, final);
-                tell_end(registry, PNX_EVENT_FAILED, about, status, ran);
+                tell_end(registry, told, PNX_EVENT_FAILED, about, status, ran);
                 pnx__finish(registry, thread, slot, about, final, status);
                 return true;
             }
@@ -444,8 +463,10 @@ static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *wo
         pthread_mutex_lock(&registry->dispatch);
     const bool won = atomic_compare_exchange_strong_explicit(
         &slot->word, word, final, memory_order_acq_rel, memory_order_acquire);
+    bool told = false;
     if (won) {
         note_status(slot, PNX_ETIMEOUT);
+        told = begin_telling(registry);
         count_end(registry, thread, about.kind, count, final);
     }
     if (locked)
@@ -454,7 +475,7 @@ static bool abandon(struct pnx_registry *registry, pnx__slot *slot, uint64_t *wo
         return false;
     if (count == PNX__N_ABANDONED)
         tell_late(registry, thread, &about);
-    tell_end(registry, PNX_EVENT_ABANDONED, &about, PNX_ETIMEOUT, -1);
+    tell_end(registry, told, PNX_EVENT_ABANDONED, &about, PNX_ETIMEOUT, -1);
     pnx__finish(registry, thread, slot, &about, final, PNX_EABANDONED);
     return true;
 }
@@ -468,9 +489,10 @@ static bool settle_running(struct pnx_registry *registry, pnx__thread *thread, p
     if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, final, memory_order_acq_rel,
                                                  memory_order_acquire))
         return false;
+    const bool told = begin_telling(registry);
     count_end(registry, thread, about->kind, PNX__N_DONE, final);
     tell_late(registry, thread, about);
-    tell_end(registry, PNX_EVENT_COMPLETED, about, PNX_OK, -1);
+    tell_end(registry, told, PNX_EVENT_COMPLETED, about, PNX_OK, -1);
     pnx__finish(registry, thread, slot, about, final, PNX_OK);
     return true;
 }
