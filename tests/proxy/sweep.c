@@ -20,6 +20,8 @@ static bool serve(const struct fake_request *request, void *context)
         return fake_answer(request, 200, "{\"Name\": \"empty\", \"Labels\": {}}");
     if (fake_is(request, "GET /volumes/theirs"))
         return fake_answer(request, 200, "{\"Name\": \"theirs\", \"Labels\": {\"of\": \"them\"}}");
+    if (fake_is(request, "GET /volumes/unknown"))
+        return fake_answer(request, 500, "{\"message\": \"nobody knows\"}");
     return fake_answer(request, 404, "{\"message\": \"no such thing\"}");
 }
 
@@ -76,6 +78,17 @@ static void a_volume_that_may_be_half_made_is_told_and_stays(void **state)
     assert_int_equal(pnx__sweep_ledger(engine, path, &how, &call), PNX_OK);
     assert_string_equal(told.names, "bare empty ");
     assert_int_equal(told.count, 2);
+    /* Whoever only looks for what is the session's does not hear of it. */
+    pnx_sweep look = how;
+    look.look = true;
+    assert_int_equal(pnx__sweep_ledger(engine, path, &look, &call), PNX_OK);
+    assert_int_equal(told.count, 2);
+    /* What the engine does not say is not nothing. */
+    assert_int_equal(pnx__record_open(path, SESSION, &record, &err), PNX_OK);
+    intend(record, PNX_VOLUME, "unknown", NULL);
+    pnx__record_close(record);
+    assert_int_not_equal(pnx__sweep_ledger(engine, path, &how, &call), PNX_OK);
+    assert_int_equal(told.count, 4);
     assert_int_equal(fake_count("DELETE"), 0);
     pnx_engine_close(engine);
     fake_stop();

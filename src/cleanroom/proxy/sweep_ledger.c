@@ -46,14 +46,21 @@ static bool type_of(uint16_t code, pnx_object_type *ret)
     return false;
 }
 
-static void tell(struct look *look, pnx_object_type type, const char *id, const char *detail,
+static void show(const struct look *look, pnx_object_type type, const char *id, const char *detail,
                  const pnx_outcome *outcome)
 {
     const pnx_sweep_row row = {
         .type = type, .id = id, .name = id, .detail = detail, .outcome = *outcome};
     if (look->how->visit)
         look->how->visit(&row, look->how->context);
-    if (!outcome->verified && outcome->fate != PNX_FATE_KEPT && outcome->fate != PNX_FATE_FOREIGN)
+}
+
+/* The session's, and so to be gone. */
+static void tell(struct look *look, pnx_object_type type, const char *id, const char *detail,
+                 const pnx_outcome *outcome)
+{
+    show(look, type, id, detail, outcome);
+    if (!outcome->verified && outcome->fate != PNX_FATE_KEPT)
         look->status = PNX_EFAILED;
 }
 
@@ -176,13 +183,15 @@ static void look_at_unanswered(struct look *look, const struct pnx__ledger_resou
     static const pnx_outcome outcome = {.fate = PNX_FATE_FOREIGN};
     const size_t mark = PNX_ID_TEXT_SIZE - 1;
     json_t *about = NULL;
-    if (!resource->name || strlen(resource->name) <= mark + 1)
+    if (look->how->look || !resource->name || strlen(resource->name) <= mark + 1)
         return;
     const char *name = resource->name + mark + 1;
-    if (pnx_engine_inspect(look->engine, PNX_VOLUME, name, look->call, &about, NULL) != PNX_OK)
-        return;
-    if (json_object_size(pnx__docker_labels_of(PNX_VOLUME, about)) == 0)
-        tell(look, PNX_VOLUME, name, "its creation was not answered, and it has no label",
+    pnx_status status =
+        pnx_engine_inspect(look->engine, PNX_VOLUME, name, look->call, &about, NULL);
+    if (status != PNX_OK && status != PNX_ENOTFOUND)
+        look->status = status;
+    if (status == PNX_OK && json_object_size(pnx__docker_labels_of(PNX_VOLUME, about)) == 0)
+        show(look, PNX_VOLUME, name, "its creation was not answered, and it has no label",
              &outcome);
     json_decref(about);
 }

@@ -112,8 +112,7 @@ static void visit(const pnx_sweep_row *row, void *context)
     const pnx_outcome *outcome = &row->outcome;
     char detail[512];
     detail_of(row, detail, sizeof detail);
-    result->stays +=
-        !outcome->verified && outcome->fate != PNX_FATE_KEPT && outcome->fate != PNX_FATE_FOREIGN;
+    result->stays += !outcome->verified && outcome->fate != PNX_FATE_KEPT;
     pnx__sweep_tell(
         json_pack("{s:s, s:o, s:o, s:o, s:s, s:b, s:i, s:f, s:I, s:o}", "kind",
                   pnx_object_type_name(row->type), "id", pnx__sweep_text(row->id), "name",
